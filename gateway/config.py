@@ -1,0 +1,220 @@
+"""Settings: typed, with default and unit, read once, every problem reported together.
+
+Order: defaults, then the TOML file, then MODEL_GATEWAY_* variables, then flags. A variable
+names a nested setting with two underscores: MODEL_GATEWAY_BATCH__MAX_ROWS=64. (The short
+prefix GATEWAY_ is not safe: Kubernetes injects GATEWAY_PORT=tcp://... for a Service of that
+name.)
+
+Rule 1: standard library only.
+Rule 2: no setting is read anywhere else; what needs one is handed it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+PREFIX = "MODEL_GATEWAY_"
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def cache_folder() -> Path:
+    """Where Environments and the store live unless a setting says otherwise: ~/.cache/model-gateway."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "model-gateway"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    poll_s: float = 0.5  # between two scans of the repository
+    settle_s: float = 2.0  # files must hold this long before they are taken
+    max_drop_bytes: int = 8 * GIB  # a larger drop is refused before anything is copied
+    max_drop_files: int = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    concurrency: int = 2  # conversions at the same time
+    timeout_s: float = 1800.0  # wall clock of one Job
+    memory_bytes: int = 0  # of one Job; 0 means: from the size of the drop, at most 3/4 of the machine
+    sandbox_min_level: int = 0  # 0..3; a lower level reached refuses the Job
+    retry_s: float = 30.0  # before a failure whose cause may pass (disk full) is tried again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    seed: int = 20190726
+    reference_s: float = 120.0  # longest for onnx's ReferenceEvaluator before the second judge takes over
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    max_rows: int = 32  # rows of one run
+    max_queue: int = 1024  # waiting requests of one model; beyond: RESOURCE_EXHAUSTED, 429
+    inline_us: float = 100.0  # a model faster than this runs in the event loop, slower in its session thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    max_body_bytes: int = 64 * MIB  # HTTP body, also after decompression
+    max_message_bytes: int = 64 * MIB  # one gRPC message
+    max_json_depth: int = 64
+    max_elements: int = 1 << 28  # of one tensor of a request
+    header_s: float = 10.0  # longest until a request's headers are complete
+    body_s: float = 60.0  # longest until a request's body is complete
+    max_connections: int = 1024
+    request_s: float = 60.0  # deadline of a request that brings none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    threads: int = 0  # of one onnxruntime session; 0 means: cores - 1, at least 1
+    worker_restart_s: float = 0.5  # first back-off after a worker died; doubles
+    worker_deaths: int = 3  # in ten minutes; then the version is FAILED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings. Ports: 0 picks a free one."""
+
+    repository: Path = Path("model_repo")
+    store: Path = field(default_factory=lambda: cache_folder() / "store")
+    store_max_bytes: int = 64 * GIB  # least recently used artifacts go first; what is served stays
+    host: str = "127.0.0.1"
+    grpc_port: int = 8500
+    http_port: int = 8501
+    admin_port: int = 8081
+    metrics_port: int = 8002
+    drain_s: float = 20.0  # SIGTERM: longest that running requests may take
+    log: str = "auto"  # json | text | auto (text at a terminal)
+    watch: Watch = field(default_factory=Watch)
+    jobs: Jobs = field(default_factory=Jobs)
+    verify: Verify = field(default_factory=Verify)
+    batch: Batch = field(default_factory=Batch)
+    limits: Limits = field(default_factory=Limits)
+    runtime: Runtime = field(default_factory=Runtime)
+
+
+class BadSettings(ValueError):
+    """Every problem of the settings. `config` imports nothing of ours; cli turns this into SettingsError."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settings from file, environment and flags (dotted names). Errors: BadSettings with all problems."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_from_file(file, problems))
+    for key, text in (os.environ if environ is None else environ).items():
+        if key.startswith(PREFIX) and key not in _NOT_SETTINGS:
+            values[key[len(PREFIX) :].lower().replace("__", ".")] = text
+    values.update({key: value for key, value in (flags or {}).items() if value is not None})
+    settings: Settings = _build(Settings, values, problems)
+    problems += _check(settings)
+    if problems:
+        raise BadSettings(problems)
+    return settings
+
+
+_NOT_SETTINGS = {PREFIX + "TEST_DATA", PREFIX + "ENVS", PREFIX + "TEST_CACHE"}
+
+
+def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(file.read_text())
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: not valid TOML: {error}")
+        return {}
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def names() -> dict[str, Any]:
+    """Every setting by dotted name, with its default."""
+    return dict(_names(Settings()))
+
+
+def _names(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            found += _names(value, f"{item.name}.")
+        else:
+            found.append((prefix + item.name, value))
+    return found
+
+
+def _build(cls: type[Any], values: dict[str, Any], problems: list[str]) -> Any:
+    known = names()
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            problems.append(f"{key}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+    return _group(cls, values, "", problems)
+
+
+def _group(cls: type[Any], values: dict[str, Any], prefix: str, problems: list[str]) -> Any:
+    hints = get_type_hints(cls)
+    arguments: dict[str, Any] = {}
+    for item in fields(cls):
+        kind, key = hints[item.name], prefix + item.name
+        if is_dataclass(kind):
+            assert isinstance(kind, type)
+            arguments[item.name] = _group(kind, values, f"{item.name}.", problems)
+        elif key in values:
+            try:
+                arguments[item.name] = _convert(values[key], kind)
+            except (TypeError, ValueError):
+                problems.append(f"{key}: {values[key]!r} is not a valid {kind.__name__}")
+    return cls(**arguments)
+
+
+def _convert(value: Any, kind: type[Any]) -> Any:
+    if kind is bool:
+        return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
+        raise TypeError(value)
+    if kind is int and isinstance(value, float):
+        raise TypeError(value)
+    return kind(value)
+
+
+def _check(settings: Settings) -> list[str]:
+    problems = []
+    for name, value in _names(settings):
+        if name.endswith("_port") and not 0 <= value <= 65535:
+            problems.append(f"{name}: {value} is not a port, expected 0 to 65535")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+            problems.append(f"{name}: {value} is negative, expected 0 or more")
+    for name in ("watch.poll_s", "batch.max_rows", "batch.max_queue", "jobs.concurrency", "jobs.timeout_s"):
+        if dict(_names(settings))[name] == 0:
+            problems.append(f"{name}: 0 is too small")
+    if settings.log not in ("auto", "json", "text"):
+        problems.append(f"log: {settings.log!r}, expected auto, json or text")
+    ports = [p for p in (settings.grpc_port, settings.http_port, settings.admin_port, settings.metrics_port) if p]
+    if len(ports) != len(set(ports)):
+        problems.append(f"two listeners have the same port: {ports}")
+    return problems

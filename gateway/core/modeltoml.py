@@ -1,0 +1,217 @@
+"""model.toml: what the owner of a model says about it. Parsed here, read elsewhere.
+
+    target = "auto"                 # onnx | savedmodel | auto
+    verify = "auto"                 # required | auto | off
+    serve_failed = false
+    isolation = "none"              # process | none
+    [[inputs]]                      # likewise [[outputs]]
+    from = "data"                   # the model's own tensor; `name` is the public alias
+    name = "image"
+    dtype = "float32"
+    shape = ["?", 3, 112, 112]
+    [preprocess]                    # inputs that are pictures
+    labels = "labels.txt"
+
+Rule 1: all problems are reported together; an unknown key names the nearest known one.
+Rule 2: what changes the artifact is in `digest_text`; what changes only serving is not.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.dtypes import BY_NAME
+from gateway.core.names import did_you_mean
+from gateway.core.preprocess import Preprocess, read_preprocess
+from gateway.core.signature import Shape
+from gateway.errors import ModelTomlError
+
+FILE = "model.toml"
+
+
+@dataclass(frozen=True)
+class TensorOption:
+    """What the owner says of one tensor. `tensor` is the model's own name, `name` the public alias."""
+
+    name: str
+    tensor: str = ""
+    dtype: str = ""
+    shape: Shape | None = None
+
+    @property
+    def own_name(self) -> str:
+        return self.tensor or self.name
+
+    def to_json(self) -> dict[str, Any]:
+        shape = None if self.shape is None else ["?" if s is None else s for s in self.shape]
+        return {"name": self.name, "tensor": self.tensor, "dtype": self.dtype, "shape": shape}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TensorOption:
+        shape = data["shape"]
+        return cls(
+            data["name"],
+            data["tensor"],
+            data["dtype"],
+            None if shape is None else tuple(None if s == "?" else int(s) for s in shape),
+        )
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Everything model.toml can say, with defaults."""
+
+    target: str = "auto"
+    verify: str = "auto"
+    serve_failed: bool = False
+    isolation: str = "none"
+    inputs: tuple[TensorOption, ...] = ()
+    outputs: tuple[TensorOption, ...] = ()
+    preprocess: Preprocess | None = None
+    labels: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "verify": self.verify,
+            "serve_failed": self.serve_failed,
+            "isolation": self.isolation,
+            "inputs": [option.to_json() for option in self.inputs],
+            "outputs": [option.to_json() for option in self.outputs],
+            "preprocess": self.preprocess.to_json() if self.preprocess else None,
+            "labels": self.labels,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelOptions:
+        preprocess = data.get("preprocess")
+        return cls(
+            target=data["target"],
+            verify=data["verify"],
+            serve_failed=data["serve_failed"],
+            isolation=data["isolation"],
+            inputs=tuple(TensorOption.from_json(o) for o in data["inputs"]),
+            outputs=tuple(TensorOption.from_json(o) for o in data["outputs"]),
+            preprocess=Preprocess.from_json(preprocess) if preprocess else None,
+            labels=data["labels"],
+        )
+
+    def digest_text(self) -> str:
+        """What of this changes the artifact, as canonical JSON: the store's key holds its hash."""
+        data = self.to_json()
+        del data["serve_failed"], data["isolation"]
+        data["verify"] = "off" if self.verify == "off" else "on"
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+def parse(text: str, *, where: str = FILE) -> ModelOptions:
+    """Read model.toml. Errors: ModelTomlError with every problem and, for TOML itself, the line."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelTomlError([f"not valid TOML: {error}"], where=where) from None
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        read = _READERS.get(key)
+        if read is None:
+            problems.append(f"no such key {key!r}.{did_you_mean(key, _READERS)}")
+        else:
+            values[key] = read(key, value, problems)
+    for kind in ("inputs", "outputs"):
+        names = [option.name for option in values.get(kind, ())]
+        problems += [
+            f"[[{kind}]] has the name {name!r} twice" for name in sorted({n for n in names if names.count(n) > 1})
+        ]
+    if problems:
+        raise ModelTomlError(problems, where=where, hint="docs/model-toml.md lists every key.")
+    return ModelOptions(**values)
+
+
+_Reader = Callable[[str, Any, list[str]], Any]
+
+
+def _one_of(*allowed: str) -> _Reader:
+    def read(key: str, value: Any, problems: list[str]) -> Any:
+        if value not in allowed:
+            guess = did_you_mean(value, allowed) if isinstance(value, str) else ""
+            problems.append(f"{key} is {value!r}, expected one of {', '.join(allowed)}.{guess}")
+        return value
+
+    return read
+
+
+def _boolean(key: str, value: Any, problems: list[str]) -> Any:
+    if not isinstance(value, bool):
+        problems.append(f"{key} is {value!r}, expected true or false")
+    return value
+
+
+def _text(key: str, value: Any, problems: list[str]) -> Any:
+    if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
+        problems.append(f"{key} is {value!r}, expected the name of a file beside the model")
+    return value
+
+
+def _tensors(key: str, value: Any, problems: list[str]) -> tuple[TensorOption, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        problems.append(f"{key} is {type(value).__name__}, expected tables: [[{key}]]")
+        return ()
+    return tuple(_tensor(f"[[{key}]] {number}", item, problems) for number, item in enumerate(value, start=1))
+
+
+_TENSOR_KEYS = ("from", "name", "dtype", "shape")
+
+
+def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOption:
+    problems += [
+        f"{where}: no such key {key!r}.{did_you_mean(key, _TENSOR_KEYS)}" for key in item if key not in _TENSOR_KEYS
+    ]
+    own, name = item.get("from", ""), item.get("name", item.get("from", ""))
+    for key, value in (("from", own), ("name", name)):
+        if not isinstance(value, str):
+            problems.append(f"{where}: {key} is {value!r}, expected text")
+    if not name:
+        problems.append(f"{where}: has neither `name` nor `from`")
+    type_name = item.get("dtype", "")
+    if type_name and type_name not in BY_NAME:
+        guess = did_you_mean(str(type_name), BY_NAME)
+        problems.append(f"{where}: dtype is {type_name!r}, expected one of {', '.join(BY_NAME)}.{guess}")
+    return TensorOption(str(name), str(own), str(type_name), _shape(where, item.get("shape"), problems))
+
+
+def _shape(where: str, value: Any, problems: list[str]) -> Shape | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        problems.append(f'{where}: shape is {value!r}, expected a list such as ["?", 3, 112, 112]')
+        return None
+    sizes: list[int | None] = []
+    for size in value:
+        if size in ("?", -1):
+            sizes.append(None)
+        elif isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+            sizes.append(size)
+        else:
+            problems.append(f'{where}: dimension {size!r} is neither a whole number nor "?"')
+    return tuple(sizes)
+
+
+def _preprocess(key: str, value: Any, problems: list[str]) -> Preprocess | None:
+    return read_preprocess(value, problems)
+
+
+_READERS: dict[str, _Reader] = {
+    "target": _one_of("auto", "onnx", "savedmodel"),
+    "verify": _one_of("auto", "required", "off"),
+    "serve_failed": _boolean,
+    "isolation": _one_of("none", "process"),
+    "inputs": _tensors,
+    "outputs": _tensors,
+    "preprocess": _preprocess,
+    "labels": _text,
+}

@@ -1,0 +1,202 @@
+"""What a format is: recognises a Drop by content, and reads it in an Environment.
+
+To add one, write one file (or folder) in gateway/formats/ that sets FORMAT to an instance of a
+subclass of Format. Nothing else is touched: formats are found by walking this folder.
+
+Rule 1: `match` runs in the gateway process: cheap, bounded reads, standard library only. Tops
+        of format files import nothing heavier than numpy; frameworks are imported inside the
+        child-side methods.
+Rule 2: `inspect`, `convert` and `oracle` run in a child process of the format's Environment,
+        never in the gateway.
+Rule 3: the oracle shares no code with the converter: it reads the source by its own road.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gateway.core.artifact import Fact
+from gateway.core.dtypes import Tensors
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.signature import Signature, TensorSpec
+from gateway.errors import MissingHop
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's files on disk: plain files below `root`, no links. `files` are relative, '/'-separated, sorted.
+
+    Owner's files (model.toml, labels, test/*.npy) are not in `files`.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+
+    def path(self, name: str) -> Path:
+        return self.root / name
+
+    def head(self, name: str, count: int = 4096) -> bytes:
+        with (self.root / name).open("rb") as stream:
+            return stream.read(count)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A format recognised the files. `main` is the file that says so; `used` are all files it claims.
+
+    `confidence` is in 0..1: 1.0 a magic number or full structure, under 0.5 a guess from a suffix.
+    """
+
+    format: str
+    version: str
+    confidence: float
+    evidence: str
+    main: str
+    used: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": self.format,
+            "version": self.version,
+            "confidence": self.confidence,
+            "evidence": self.evidence,
+            "main": self.main,
+            "used": list(self.used),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Match:
+        return cls(
+            data["format"], data["version"], data["confidence"], data["evidence"], data["main"], tuple(data["used"])
+        )
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a model says of itself without being converted. `operators` counts by name."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: Mapping[str, int]
+    facts: tuple[Fact, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "inputs": [spec.to_json() for spec in self.inputs],
+            "outputs": [spec.to_json() for spec in self.outputs],
+            "operators": dict(self.operators),
+            "facts": [fact.to_json() for fact in self.facts],
+        }
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What `convert` wrote into its folder. `kind` is "onnx" or "savedmodel".
+
+    `quantised` widens the comparison of float outputs to the quantised row; `operators` that
+    made it so are named in a fact. `unused` are weights of the source that nothing reads.
+    """
+
+    kind: str
+    signatures: tuple[Signature, ...]
+    facts: tuple[Fact, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    quantised: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "signatures": [signature.to_json() for signature in self.signatures],
+            "facts": [fact.to_json() for fact in self.facts],
+            "warnings": list(self.warnings),
+            "unused": list(self.unused),
+            "quantised": self.quantised,
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Conversion:
+        return cls(
+            kind=data["kind"],
+            signatures=tuple(Signature.from_json(s) for s in data["signatures"]),
+            facts=tuple(Fact.from_json(f) for f in data["facts"]),
+            warnings=tuple(data["warnings"]),
+            unused=tuple(data["unused"]),
+            quantised=data["quantised"],
+            versions=dict(data["versions"]),
+        )
+
+
+class Oracle(ABC):
+    """Runs the *source* model, by a road of its own, on named inputs (public names, as in the Signature)."""
+
+    name: str
+    """Who judges, with version: "onnx ReferenceEvaluator 1.23.2"."""
+
+    @abstractmethod
+    def run(self, inputs: Tensors) -> Tensors:
+        """Outputs by public name, in the signature's order. Errors: whatever the model raises for bad shapes."""
+
+    def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
+        """(node name, operator, its outputs by tensor name) in topological order; empty when it cannot look inside."""
+        return iter(())
+
+
+class Format(ABC):
+    """A way models are written on disk. One instance a format, in the module's FORMAT."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]  # for people: "ONNX"
+    suffixes: ClassVar[tuple[str, ...]]  # only to break exact ties and to find single-file drops
+    environment: ClassVar[str] = "base"
+    targets: ClassVar[tuple[str, ...]] = ("onnx",)
+    data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
+    revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change
+
+    @abstractmethod
+    def match(self, source: Source) -> Match | None:
+        """Gateway side: is it mine? Cheap; never raises for strange bytes, never reads a file whole."""
+
+    @abstractmethod
+    def inspect(self, source: Source, match: Match, options: ModelOptions) -> Inspection:
+        """Child side: inputs, outputs, operators. Errors: ConversionError."""
+
+    @abstractmethod
+    def convert(self, source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
+        """Child side: write the artifact's files into `out`. Errors: ConversionError."""
+
+    def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
+        """Child side: a judge that has not read the converter, or None. It answers in `signature`'s names."""
+        return None
+
+    def check_target(self, target: str) -> str:
+        """The target to convert to, "auto" resolved. Errors: MissingHop."""
+        chosen = self.targets[0] if target == "auto" and self.targets else target
+        if chosen not in self.targets:
+            raise MissingHop(self.title, chosen, self.targets)
+        return chosen
+
+
+@cache
+def all_formats() -> Mapping[str, Format]:
+    """Every format of this folder by name, in order of name. Errors: TypeError for two of one name."""
+    package = importlib.import_module("gateway.formats")
+    found: dict[str, Format] = {}
+    for module_info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"gateway.formats.{module_info.name}")
+        entry = getattr(module, "FORMAT", None)
+        if not isinstance(entry, Format):
+            continue
+        if entry.name in found:
+            raise TypeError(f"two formats are called {entry.name!r}: {type(found[entry.name])} and {type(entry)}")
+        found[entry.name] = entry
+    return dict(sorted(found.items()))
