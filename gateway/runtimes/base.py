@@ -30,8 +30,12 @@ class Runtime(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, artifact: Artifact, folder: Path, *, threads: int = 0) -> Runtime:
-        """Load from the folder that holds the artifact's files. Errors: ModelRunError."""
+    def load(cls, artifact: Artifact, folder: Path, *, threads: int = 0, providers: Sequence[str] = ()) -> Runtime:
+        """Load from the folder that holds the artifact's files.
+
+        `threads` 0 means cores - 1, at least 1. `providers` are devices in order of preference
+        ("cuda", "cpu"); () is the runtime's own choice. Errors: ModelRunError.
+        """
 
     @abstractmethod
     def run(self, signature: str, inputs: Tensors, outputs: Sequence[str] = ()) -> Tensors:
