@@ -1,39 +1,82 @@
-# make serve | test: all set-up included. Everything stands on `make setup`.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-UV     := $(BIN)/uv
-FIND   := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
-REPO   ?= model_repo
+# make serve | make test: all set-up included, on a machine that has nothing but Python >= 3.11 and make.
+#
+#   setup          .venv with the command `gateway` (no ML framework in it), Environment `base` beside it
+#   dev            what `check` and `test` need on top
+#   check          ruff, mypy --strict, import-linter
+#   certify        the long run that writes docs/certified.md; resumes where it stopped
+#   certify-sample two rows of it again, compared with what is written
+#   pins           deploy/envs/*.in -> *.txt, with hashes
+#   protos         protos/*.proto -> gateway/protocols/generated
+#
+# Behind a firewall: PIP_INDEX_URL, PIP_FIND_LINKS and UV_* are honoured.
+VENV  := .venv
+BIN   := $(VENV)/bin
+UV    := $(BIN)/uv
+REPO  ?= model_repo
+FIND  := $(foreach place,$(PIP_FIND_LINKS),--find-links $(place))
+ENVS  := deploy/envs
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: setup dev serve test check certify bench protos pins clean
+# The newest pins are compiled for 3.11 and up; 3.11 first because Environments use it too.
+ifndef PYTHON
+PYTHON := $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
+endif
+
+.PHONY: setup dev serve test check certify certify-sample bench pins protos clean
+.DELETE_ON_ERROR:
 
 setup: $(VENV)/.setup
 	@$(BIN)/gateway doctor --install base >/dev/null
 
+# uv is installed by pip at the version and hash that gateway.txt pins; uv does the rest.
 $(VENV)/.uv:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 was found (looked for python3.11 to python3.14 and python3). Install one, or say where it is: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11, which the gateway needs." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) -m venv failed (see above). On Debian and Ubuntu the package python3-venv is missing." >&2; exit 1; }
+	@awk '/^uv==/ {found = 1} found {print} found && !/\\$$/ {exit}' $(ENVS)/gateway.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt
 	@touch $@
 
-$(VENV)/.setup: $(VENV)/.uv deploy/envs/gateway.txt pyproject.toml
-	$(UV) pip install --quiet --python $(BIN)/python $(FIND) --require-hashes -r deploy/envs/gateway.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+$(VENV)/.setup: $(VENV)/.uv $(ENVS)/gateway.txt pyproject.toml
+	$(UV) pip install --quiet --python $(BIN)/python $(FIND) --require-hashes -r $(ENVS)/gateway.txt
+	$(UV) pip install --quiet --python $(BIN)/python $(FIND) --no-deps -e .
 	@touch $@
 
 dev: $(VENV)/.dev
-$(VENV)/.dev: $(VENV)/.setup deploy/envs/dev.txt
-	$(UV) pip install --quiet --python $(BIN)/python $(FIND) --require-hashes -r deploy/envs/dev.txt
+$(VENV)/.dev: $(VENV)/.setup $(ENVS)/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python $(FIND) --require-hashes -r $(ENVS)/dev.txt
 	@touch $@
 
 serve: setup
 	$(BIN)/gateway serve $(REPO)
 
 test: setup dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+certify: setup dev
+	$(BIN)/python tools/certify.py $(ARGS)
+
+certify-sample: setup dev
+	$(BIN)/python tools/certify.py --sample 2
+
+bench: setup
+	$(BIN)/python -m bench $(ARGS)
+
+# gateway first: base is held to its onnxruntime, so that what is proven is what is served. An .in file names its
+# Python in a line `# python: 3.11`. What is pinned stays unless ARGS=--upgrade.
+pins: $(VENV)/.uv
+	@cd $(ENVS) && for name in gateway $$(ls *.in | sed 's/\.in$$//' | grep -v '^gateway$$'); do \
+	    version=$$(sed -n 's/^# python: *//p' $$name.in); \
+	    echo "$$name: Python $${version:-3.11}"; \
+	    ../../$(UV) pip compile --quiet --no-header --no-emit-index-url --no-emit-find-links --generate-hashes \
+	        --python-version $${version:-3.11} $(ARGS) $$name.in -o $$name.txt || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
