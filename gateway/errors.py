@@ -35,8 +35,12 @@
      |    +-- JobTimeout         it ran past its wall clock and was killed
      |    +-- JobOutOfMemory     it went past its memory limit and was killed
      |    +-- JobCancelled       nobody wants its result any more
+     |    +-- SandboxTooWeak     this machine cannot hold the Job as tightly as asked
+     |    +-- BadFrame           bytes between two processes break the rules of process/wire.py
+     |         +-- PeerGone      the other end of the connection is closed
      +-- EnvironmentMissing      a pinned Environment is not built; says the command
      +-- EnvironmentBroken       building it failed; says at which step
+     +-- RepositoryUnreadable    the watched folder cannot be listed: not a deletion
      +-- StoreError              the store cannot be read or written (disk full ...)
      +-- IllegalTransition       a bug of ours: an event that this state does not know
 
@@ -259,6 +263,18 @@ class JobCancelled(JobError):
     """Nobody wants the result any more: the drop changed or disappeared."""
 
 
+class SandboxTooWeak(JobError):
+    """This machine cannot hold the Job as tightly as `sandbox_min_level` asks; nothing was started."""
+
+
+class BadFrame(JobError):
+    """Bytes between two of our processes, or in a file of tensors, break the rules of process/wire.py."""
+
+
+class PeerGone(BadFrame):
+    """The other end of the connection is closed, between two frames or within one."""
+
+
 class EnvironmentMissing(GatewayError):
     """A pinned Environment is not built."""
 
@@ -269,6 +285,10 @@ class EnvironmentMissing(GatewayError):
 
 class EnvironmentBroken(GatewayError):
     """Building an Environment failed; the message says at which step."""
+
+
+class RepositoryUnreadable(GatewayError):
+    """The watched folder is not there, not mounted or not readable. What is served stays served."""
 
 
 class StoreError(GatewayError):

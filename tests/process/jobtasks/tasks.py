@@ -1,0 +1,172 @@
+"""One task a way in which a Job can end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import CorruptModel, UnsupportedOps
+from gateway.process.child import ChildJob
+
+
+def good(job: ChildJob) -> dict[str, Any]:
+    job.progress("reading", 0.25)
+    job.progress("writing")
+    (job.out / "answer.txt").write_text(job.arguments["text"])
+    print("printed by the task")
+    return {"length": len(job.arguments["text"]), "infinite": float("inf")}
+
+
+def surroundings(job: ChildJob) -> dict[str, Any]:
+    status = Path("/proc/self/status").read_text()
+    return {
+        "environ": dict(os.environ),
+        "path": sys.path,
+        "modules": sorted(sys.modules),
+        "no_new_privs": "NoNewPrivs:\t1" in status,
+        "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
+        "session": os.getsid(0) == os.getpid(),
+        "stdin": os.readlink("/proc/self/fd/0"),
+        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "flags": [sys.flags.dont_write_bytecode, sys.flags.no_user_site, sys.flags.safe_path],
+        "executable": sys.executable,
+    }
+
+
+def corrupt(job: ChildJob) -> dict[str, Any]:
+    error = CorruptModel("net.onnx ends at byte 12.", hint="Copy it again.")
+    raise error
+
+
+def unsupported(job: ChildJob) -> dict[str, Any]:
+    raise UnsupportedOps("darknet", {"gru": 1, "crnn": 2}, 14)
+
+
+def value_error(job: ChildJob) -> dict[str, Any]:
+    raise ValueError("the third\nlayer is odd")
+
+
+def calls_exit(job: ChildJob) -> dict[str, Any]:
+    sys.exit(5)
+
+
+def not_json(job: ChildJob) -> dict[str, Any]:
+    return {"x": object()}
+
+
+def segfault(job: ChildJob) -> dict[str, Any]:
+    print("about to read the null page")
+    ctypes.string_at(0)
+    return {}
+
+
+def aborts(job: ChildJob) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGABRT)
+    return {}
+
+
+def exits(job: ChildJob) -> dict[str, Any]:
+    print("leaving")
+    os._exit(3)
+
+
+def exits_well(job: ChildJob) -> dict[str, Any]:
+    os._exit(0)
+
+
+def hangs_with_family(job: ChildJob) -> dict[str, Any]:
+    """One grandchild in the session, one in a session of its own, one orphaned by its parent."""
+    sleeper = "import time; time.sleep(600)"
+    near = subprocess.Popen([sys.executable, "-c", sleeper])
+    far = subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
+    forker = (
+        "import subprocess,sys; print(subprocess.Popen([sys.executable,'-c',sys.argv[1]],"
+        "start_new_session=True,stdout=subprocess.DEVNULL).pid)"
+    )
+    orphan = int(subprocess.run([sys.executable, "-c", forker, sleeper], capture_output=True, check=True).stdout)
+    note = Path(job.arguments["pids"])
+    part = note.with_suffix(".part")
+    part.write_text(f"{os.getpid()} {near.pid} {far.pid} {orphan}")
+    part.rename(note)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+    return {}
+
+
+def leaves_a_daemon(job: ChildJob) -> dict[str, Any]:
+    return {"pid": subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid}
+
+
+def grows_slowly(job: ChildJob) -> dict[str, Any]:
+    held = []
+    for _ in range(4096):
+        held.append(bytearray(os.urandom(1) * (4 << 20)))
+        time.sleep(0.005)
+    return {"held": len(held)}
+
+
+def grows_in_a_grandchild(job: ChildJob) -> dict[str, Any]:
+    code = "import time; x = bytearray(b'x' * (400 << 20)); time.sleep(600)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return {}
+
+
+def one_wild_allocation(job: ChildJob) -> dict[str, Any]:
+    return {"length": len(bytearray(1 << 45))}
+
+
+def bad_alloc(job: ChildJob) -> dict[str, Any]:
+    os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.abort()
+
+
+def log_bomb(job: ChildJob) -> dict[str, Any]:
+    line = b"x" * 1023 + b"\n"
+    os.write(1, b"the first line\n")
+    for _ in range(1024):
+        os.write(1, line * 32)
+    os.write(2, b"\x1b[31mthe last line\x1b[0m\n")
+    return {}
+
+
+def disk_full(job: ChildJob) -> dict[str, Any]:
+    try:
+        with open("/dev/full", "w") as stream:
+            stream.write("x")
+    except OSError as error:
+        raise RuntimeError("a framework wrapped it") from error
+    return {}
+
+
+def disk_full_at_the_result(job: ChildJob) -> dict[str, Any]:
+    Path("result.json.part").symlink_to("/dev/full")
+    return {}
+
+
+def garbage(job: ChildJob) -> dict[str, Any]:
+    """Writes its own result.json, as a hostile task would, and ends well."""
+    text = job.arguments["text"]
+    if text == "link":
+        Path("result.json").symlink_to("/etc/hostname")
+    elif text == "pipe":
+        os.mkfifo("result.json")
+    else:
+        Path("result.json").write_bytes(bytes.fromhex(text))
+    os._exit(0)
+
+
+def bad_progress(job: ChildJob) -> dict[str, Any]:
+    Path("progress.jsonl").write_bytes(b'\xff\n[]\n{"stage": 1}\n{"stage": "a\\u001b", "fraction": 7}\nhalf')
+    return {}
+
+
+def waits(job: ChildJob) -> dict[str, Any]:
+    job.progress("waiting")
+    time.sleep(600)
+    return {}
