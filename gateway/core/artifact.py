@@ -18,6 +18,7 @@ from gateway.errors import StoreError
 
 SCHEMA = 1
 FILE = "gateway.json"
+WARMUP_FILE = "warmup.tensors"  # inputs that verification has seen work (process/wire.py); may be absent
 
 
 class Verdict(Enum):

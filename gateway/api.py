@@ -1,0 +1,218 @@
+"""What a Python user imports.
+
+>>> from gateway.api import convert, load, verify
+>>> artifact = convert("model_repo/digits/1", out)                          # doctest: +SKIP
+>>> artifact.verification.verdict.value                                     # doctest: +SKIP
+'passed'
+>>> load(out).run({"image": pixels})["probabilities"].argmax()              # doctest: +SKIP
+7
+
+All functions block; conversions run in child processes of a pinned Environment, never here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+from gateway import config
+from gateway.convert.run import Converter, ConvertRequest
+from gateway.core.artifact import FILE as ARTIFACT_FILE
+from gateway.core.artifact import Artifact, Verification
+from gateway.core.dtypes import Array, Tensors
+from gateway.core.modeltoml import ModelOptions, TensorOption
+from gateway.core.signature import Signature, parse_spec
+from gateway.errors import InvalidRequest, UsageError
+from gateway.formats.base import Match
+from gateway.process.environments import Environments
+from gateway.repository.detect import detect
+from gateway.repository.source import LooseDrop, read_loose
+from gateway.runtimes.base import Runtime
+from gateway.runtimes.ort import OrtRuntime
+
+Progress = Callable[[str, float | None], None]
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    to: str = "auto",
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    verify: bool = True,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Convert a model file or folder into the folder `out`, and prove it.
+
+    inputs   `NAME:DTYPE[SHAPE]` for what the format does not say, e.g. "data:float32[?,3,112,112]"
+    outputs  names of tensors to cut the model at; any internal tensor may be named
+    A verification that fails is in the Artifact's verdict, not raised.
+    Errors: UsageError, DropError, ConversionError, JobError, EnvironmentMissing.
+    """
+    target = Path(out)
+    _check_out(target)
+    loose, match, options = _read(source, to, inputs, outputs)
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        folder = Path(scratch) / "out"
+        folder.mkdir()
+        artifact = _converter(Path(scratch)).convert(
+            ConvertRequest(
+                source=loose.source,
+                match=match,
+                options=options,
+                labels=loose.labels,
+                vectors=loose.vectors,
+                digest=loose.digest,
+                verify=verify and options.verify != "off",
+            ),
+            folder,
+            progress=progress,
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        shutil.move(folder, target)
+    return artifact
+
+
+def inspect(source: str | Path) -> dict[str, Any]:
+    """What a model says of itself: format, version, confidence, evidence, inputs, outputs, operators.
+
+    An artifact's folder also shows its signatures, provenance and verification.
+    """
+    path = Path(source)
+    loose, match, options = _read(source, "auto", (), ())
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        found = _converter(Path(scratch)).inspect(loose.source, match, options)
+    answer = {
+        "source": str(source),
+        **match.to_json(),
+        **found,
+        "digest": loose.digest,
+        "files": [{"name": name, "bytes": loose.source.path(name).stat().st_size} for name in loose.source.files],
+    }
+    if (path / ARTIFACT_FILE).is_file():
+        artifact = _artifact(path)
+        answer["artifact"] = artifact.to_json()
+    return answer
+
+
+def verify(
+    source: str | Path,
+    artifact: str | Path,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    expected: Mapping[str, Array] | None = None,
+) -> Verification:
+    """Compare an artifact with the model it was made from, or with `expected` outputs of `inputs`."""
+    loose, match, options = _read(source, "auto", (), ())
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        return _converter(Path(scratch)).verify(
+            loose.source,
+            match,
+            options,
+            Path(artifact),
+            inputs=dict(inputs) if inputs is not None else None,
+            expected=dict(expected) if expected is not None else None,
+            vectors=loose.vectors,
+        )
+
+
+class Model:
+    """A loaded artifact. Use it as a context manager, or `close` it."""
+
+    def __init__(self, artifact: Artifact, runtime: Runtime, scratch: tempfile.TemporaryDirectory[str] | None) -> None:
+        self.artifact = artifact
+        self._runtime = runtime
+        self._scratch = scratch
+
+    @property
+    def signature(self) -> Signature:
+        return self.artifact.signatures[0]
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] = ()) -> Tensors:
+        """Outputs by name. Errors: InvalidTensor (names, dtypes, shapes), ModelRunError."""
+        tensors = dict(inputs)
+        self.signature.check(tensors)
+        return self._runtime.run(self.signature.name, tensors, tuple(outputs))
+
+    def close(self) -> None:
+        self._runtime.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def load(path: str | Path, *, threads: int = 0) -> Model:
+    """Load an artifact's folder; any other model is converted into a temporary one first."""
+    folder = Path(path)
+    if (folder / ARTIFACT_FILE).is_file():
+        artifact = _artifact(folder)
+        return Model(artifact, OrtRuntime.load(artifact, folder, threads=threads), None)
+    scratch = tempfile.TemporaryDirectory(prefix="model-gateway-")
+    try:
+        out = Path(scratch.name) / "artifact"
+        artifact = convert(path, out)
+        return Model(artifact, OrtRuntime.load(artifact, out, threads=threads), scratch)
+    except BaseException:
+        scratch.cleanup()
+        raise
+
+
+def _artifact(folder: Path) -> Artifact:
+    try:
+        return Artifact.from_json(orjson.loads((folder / ARTIFACT_FILE).read_bytes()))
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{folder / ARTIFACT_FILE} cannot be read: {error}") from None
+
+
+def _read(
+    source: str | Path, to: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[LooseDrop, Match, ModelOptions]:
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source} does not exist; expected a model's file or folder.")
+    loose = read_loose(path)
+    options = loose.options
+    try:
+        said = [parse_spec(text) for text in inputs]
+    except InvalidRequest as error:
+        raise UsageError(f"--input {error.message}") from None
+    if said:
+        named = {spec.name for spec in said}
+        kept = tuple(o for o in options.inputs if o.own_name not in named)
+        options = dataclasses.replace(
+            options, inputs=kept + tuple(TensorOption(s.name, "", s.dtype, s.shape) for s in said)
+        )
+    if outputs:
+        options = dataclasses.replace(options, outputs=tuple(TensorOption(name) for name in outputs))
+    if to != "auto":
+        options = dataclasses.replace(options, target=to)
+    return loose, detect(loose.source), options
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / ARTIFACT_FILE).exists())):
+        raise UsageError(
+            f"--out {out} exists and is not an artifact of the gateway; expected a new or empty folder.",
+            hint="Nothing was written.",
+        )
+
+
+def _converter(scratch: Path) -> Converter:
+    return Converter(Environments(), config.Settings(), scratch / "jobs")

@@ -1,0 +1,138 @@
+"""The composition root: builds every object, starts them in order, stops them in the other.
+
+    settings -> store, repository, environments -> converter -> prover -> manager -> servers
+
+Rule 1: nothing outside this file builds a server, a manager or a store for serving.
+Rule 2: SIGTERM drains: not ready, then no new work, then out within `drain_s`. A second one
+        ends at once. SIGHUP reads the settings again and says what needs a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+
+import orjson
+import uvloop
+
+from gateway import board, logs
+from gateway.config import Settings
+from gateway.convert.run import Converter
+from gateway.process.environments import Environments
+from gateway.process.sandbox import protect_gateway
+from gateway.protocols.servers import Servers
+from gateway.repository.index import Index
+from gateway.repository.source import Repository
+from gateway.repository.store import Store
+from gateway.serving.manager import Manager
+from gateway.serving.metrics import Metrics
+from gateway.serving.prover import Prover
+
+log = logging.getLogger("gateway")
+
+LIVE_SETTINGS = ("watch", "jobs", "batch", "runtime", "store_max_bytes", "drain_s")
+"""What SIGHUP changes in a running gateway; the rest is said to need a restart."""
+
+
+class App:
+    """One gateway. `start` and `stop` may be called from tests; `serve` below is the command."""
+
+    def __init__(self, settings: Settings, environments: Environments | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.environments = environments or Environments()
+        self.store = Store(settings.store, settings.store_max_bytes)
+        self.index = Index(settings.store / "index.json")
+        self.repository = Repository(settings.repository, settings.watch, self.index)
+        self.converter = Converter(self.environments, settings, settings.store / "jobs")
+        self.prover = Prover(self.repository, self.store, self.converter)
+        self.manager = Manager(settings, self.repository, self.store, self.prover, self.metrics)
+        self.servers = Servers(settings, self.manager, self.metrics.page, self.metrics)
+
+    async def start(self) -> dict[str, str]:
+        """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""
+        self.store.open()
+        addresses = await self.servers.start()
+        self.manager.start()
+        return addresses
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Drain and stop: not ready, no new work, in-flight requests finish within `grace_s`."""
+        self.manager.begin_drain()
+        await self.servers.drain(self.settings.drain_s if grace_s is None else grace_s)
+        await self.servers.stop()
+        await self.manager.stop()
+
+    def reload(self, settings: Settings) -> None:
+        """Take over what can change in a running gateway; name what cannot."""
+        changed = [f.name for f in fields(settings) if getattr(settings, f.name) != getattr(self.settings, f.name)]
+        restart = [name for name in changed if name not in LIVE_SETTINGS]
+        kept = {name: getattr(self.settings, name) for name in restart}
+        self.settings = Settings(**{f.name: kept.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
+        self.manager.reconfigure(self.settings)
+        live = [name for name in changed if name in LIVE_SETTINGS]
+        log.info("settings read again: %s changed", ", ".join(live) or "nothing")
+        if restart:
+            log.warning("settings that need a restart to take effect: %s", ", ".join(restart))
+
+
+def serve(settings: Settings, read_again: Callable[[], Settings | None]) -> int:
+    """Serve until a signal. `read_again` is called on SIGHUP; None means that the settings were wrong."""
+    logs.configure(settings.log)
+    protect_gateway()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings, read_again))
+
+
+async def _serve(settings: Settings, read_again: Callable[[], Settings | None]) -> int:
+    app = App(settings)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    at_once = asyncio.Event()
+
+    def end() -> None:
+        (at_once if asked.is_set() else asked).set()
+
+    def reload() -> None:
+        again = read_again()
+        if again is not None:
+            app.reload(again)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    addresses = await app.start()
+    sys.stdout.write(orjson.dumps(addresses).decode() + "\n")
+    sys.stdout.flush()
+    shower = loop.create_task(_show(app)) if sys.stderr.isatty() else None
+    log.info("serving %s", settings.repository, extra={"state": "serving"})
+    await asked.wait()
+    log.info("draining: %d s at most; a second signal ends at once", int(app.settings.drain_s))
+    if shower is not None:
+        shower.cancel()
+    stopping = loop.create_task(app.stop())
+    ending = loop.create_task(at_once.wait())
+    await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if not stopping.done():
+        stopping.cancel()
+        log.warning("ended at once; requests in flight were dropped")
+    elif stopping.exception() is not None:
+        log.error("stopping failed", exc_info=stopping.exception())
+    return 0
+
+
+async def _show(app: App) -> None:
+    """At a terminal: the table again whenever it changed."""
+    shown = ""
+    while True:
+        now = board.table(app.manager.models())
+        if now != shown:
+            sys.stderr.write("\n" + now + "\n\n")
+            sys.stderr.flush()
+            shown = now
+        await asyncio.sleep(0.5)

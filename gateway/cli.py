@@ -1,0 +1,306 @@
+"""The command `gateway`: thin over api.py and app.py.
+
+Rule 1: with --json one document goes to stdout and nothing else; progress goes to stderr.
+Rule 2: exit 0 done (`unverified` too), 1 the model failed, 2 wrong usage, 3 a fault of the
+        gateway or a missing Environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway import __version__, config
+from gateway.core.artifact import Verdict, Verification
+from gateway.core.signature import format_shape
+from gateway.errors import (
+    ConversionError,
+    DropError,
+    GatewayError,
+    InvalidRequest,
+    JobError,
+    ModelRunError,
+    RequestError,
+    SettingsError,
+    UsageError,
+    VerificationFailed,
+)
+from gateway.logs import escape
+
+DONE, MODEL_FAILED, WRONG_USAGE, OUR_FAULT = 0, 1, 2, 3
+
+EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
+    (UsageError, WRONG_USAGE),
+    (DropError, MODEL_FAILED),
+    (ConversionError, MODEL_FAILED),
+    (VerificationFailed, MODEL_FAILED),
+    (ModelRunError, MODEL_FAILED),
+    (JobError, MODEL_FAILED),
+    (RequestError, MODEL_FAILED),
+)
+"""First match wins; everything else is OUR_FAULT (Environments, store, no gateway there)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    as_json = bool(getattr(arguments, "as_json", False))
+    try:
+        return int(arguments.run(arguments))
+    except GatewayError as error:
+        code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), OUR_FAULT)
+        if as_json:
+            _print_json({**error.to_json(), "exit": code})
+        _say(f"gateway: {escape(error.message)}")
+        if error.hint:
+            _say(f"  {escape(error.hint)}")
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return OUR_FAULT
+
+
+# -- commands ------------------------------------------------------------------------------
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    from gateway import app  # the whole server: only this command pays for it
+
+    flags = {name: getattr(arguments, name) for name in _SERVE_FLAGS}
+
+    def read_again() -> config.Settings | None:
+        try:
+            return _settings(arguments.config, flags)
+        except SettingsError as error:
+            _say(f"gateway: settings unchanged: {error.message}")
+            return None
+
+    return app.serve(_settings(arguments.config, flags), read_again)
+
+
+def convert(arguments: argparse.Namespace) -> int:
+    from gateway import api
+
+    artifact = api.convert(
+        arguments.source,
+        arguments.out,
+        to=arguments.to,
+        inputs=arguments.input,
+        outputs=arguments.output,
+        verify=not arguments.no_verify,
+        progress=_progress,
+    )
+    if arguments.as_json:
+        _print_json(artifact.to_json() | {"out": str(arguments.out)})
+    else:
+        for signature in artifact.signatures:
+            _print(f"{arguments.out}: {artifact.kind}, signature {signature.name}")
+            for word, specs in (("input", signature.inputs), ("output", signature.outputs)):
+                for spec in specs:
+                    _print(f"  {word:6} {spec.name} {spec.dtype}{format_shape(spec.shape)}")
+        for warning in artifact.provenance.warnings:
+            _print(f"  warning: {escape(warning)}")
+        _print_verification(artifact.verification)
+    return MODEL_FAILED if artifact.verification.verdict is Verdict.FAILED else DONE
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    from gateway import api
+
+    verification = api.verify(
+        arguments.source, arguments.artifact, inputs=_npz(arguments.inputs), expected=_npz(arguments.expected)
+    )
+    if arguments.as_json:
+        _print_json(verification.to_json())
+    else:
+        _print_verification(verification)
+    return MODEL_FAILED if verification.verdict is Verdict.FAILED else DONE
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    from gateway import api
+
+    found = api.inspect(arguments.source)
+    if arguments.as_json:
+        _print_json(found)
+        return DONE
+    _print(f"{found['source']}: {found['format']} {found['version']}  (confidence {found['confidence']:.2f})")
+    _print(f"  evidence: {escape(found['evidence'])}")
+    for word, specs in (("input", found["inputs"]), ("output", found["outputs"])):
+        for spec in specs:
+            shape = None if spec["shape"] is None else tuple(None if s == "?" else s for s in spec["shape"])
+            _print(f"  {word:6} {escape(spec['name'])} {spec['dtype']}{format_shape(shape)}")
+    counts = ", ".join(f"{name} x{count}" for name, count in sorted(found["operators"].items()))
+    _print(f"  operators: {escape(counts) or 'none'}")
+    for fact in found.get("facts", ()):
+        _print(f"  {escape(fact['what'])}: {escape(fact['value'])}  ({escape(fact['source'])})")
+    return DONE
+
+
+def formats(arguments: argparse.Namespace) -> int:
+    from gateway.formats.base import all_formats
+
+    rows = [
+        {
+            "name": f.name,
+            "title": f.title,
+            "suffixes": list(f.suffixes),
+            "environment": f.environment,
+            "targets": list(f.targets),
+            "data_only": f.data_only,
+        }
+        for f in all_formats().values()
+    ]
+    if arguments.as_json:
+        _print_json(rows)
+    else:
+        for row in rows:
+            _print(f"{row['title']:20} {' '.join(row['suffixes']):16} -> {', '.join(row['targets'])}")
+    return DONE
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    from gateway import doctor as page
+
+    return page.run(arguments.install, as_json=arguments.as_json, say=_say, show=_print, show_json=_print_json)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    from gateway import client
+
+    gateway = client.Client(arguments.url)
+    if arguments.json is not None:
+        try:
+            body = sys.stdin.buffer.read() if str(arguments.json) == "-" else arguments.json.read_bytes()
+        except OSError as error:
+            raise UsageError(f"--json {arguments.json}: {error.strerror}") from None
+        _print_json(gateway.send(arguments.model, body))
+        return DONE
+    version, signature = gateway.signature(arguments.model)
+    if arguments.image is not None:
+        if not arguments.image.is_file():
+            raise UsageError(f"--image {arguments.image} is not a file.")
+        inputs = client.picture_inputs(signature, arguments.image)
+    else:
+        inputs = client.array_inputs(arguments.npy)
+        signature.check(inputs)
+    _print(client.describe(signature, gateway.predict(arguments.model, version, inputs)))
+    return DONE
+
+
+# -- shared --------------------------------------------------------------------------------
+
+
+def _settings(file: Path | None, flags: dict[str, Any]) -> config.Settings:
+    try:
+        return config.load(file, flags=flags)
+    except config.BadSettings as error:
+        raise SettingsError(error.problems, hint="README.md lists every setting.") from None
+
+
+def _npz(path: Path | None) -> dict[str, Any] | None:
+    import numpy as np
+
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {name: data[name] for name in data.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} is not an .npz file of plain arrays: {error}") from None
+
+
+def _print_verification(verification: Verification) -> None:
+    judge = f", judged by {verification.oracle}" if verification.oracle else ""
+    _print(f"  verdict: {verification.verdict.value}{judge}")
+    if verification.reason:
+        _print(f"  {escape(verification.reason)}")
+    worst = verification.worst
+    if worst is not None:
+        _print(
+            f"  worst: {worst.case} / {worst.output}: max error {worst.max_abs:.3g}, SNR {worst.snr_db:.1f} dB"
+            f" ({len(verification.comparisons)} comparisons)"
+        )
+    if verification.diverges_at:
+        _print(f"  first diverging node: {escape(verification.diverges_at)}")
+    if verification.batch:
+        _print(f"  batch: {escape(verification.batch)}")
+
+
+def _progress(stage: str, fraction: float | None) -> None:
+    _say(f"  {stage}" + ("" if fraction is None else f" {fraction:.0%}"))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+_SERVE_FLAGS = ("repository", "host", "grpc_port", "http_port", "admin_port", "metrics_port", "store")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gateway", description="Drop a model in, call it: converted, proven, served.")
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str, *, json: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        if json:
+            sub.add_argument("--json", dest="as_json", action="store_true", help="one JSON document on stdout")
+        return sub
+
+    sub = command("serve", serve, "Serve a repository of models.", json=False)
+    sub.add_argument("repository", nargs="?", metavar="REPO", help="default: model_repo")
+    sub.add_argument("--host", help="address of all listeners; default: 127.0.0.1")
+    for name, port in (("grpc", 8500), ("http", 8501), ("admin", 8081), ("metrics", 8002)):
+        sub.add_argument(f"--{name}-port", type=int, metavar="N", help=f"default: {port}; 0 picks a free one")
+    sub.add_argument("--store", metavar="DIR", help="default: ~/.cache/model-gateway/store")
+    sub.add_argument("--config", type=Path, metavar="gateway.toml")
+
+    sub = command("convert", convert, "Convert a model and prove the result.")
+    sub.add_argument("source", metavar="SOURCE", help="a file or a folder")
+    sub.add_argument("--to", choices=("onnx", "savedmodel", "auto"), default="auto")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--input", action="append", default=[], metavar="NAME:DTYPE[SHAPE]", help="? is a free dimension")
+    sub.add_argument("--output", action="append", default=[], metavar="NAME", help="any internal tensor")
+    sub.add_argument("--no-verify", action="store_true", help="the verdict is then 'unverified'")
+
+    sub = command("verify", verify, "Compare an artifact with its source.")
+    sub.add_argument("source", metavar="SOURCE")
+    sub.add_argument("artifact", metavar="ARTIFACT")
+    sub.add_argument("--inputs", type=Path, metavar="F.npz")
+    sub.add_argument("--expected", type=Path, metavar="F.npz")
+
+    sub = command("inspect", inspect, "Say what a model is.")
+    sub.add_argument("source", metavar="SOURCE")
+    command("formats", formats, "List the formats that can be read.")
+    sub = command("doctor", doctor, "Say what this machine has; build Environments.")
+    sub.add_argument("--install", metavar="ENV", help="build this Environment")
+
+    sub = command("predict", predict, "Ask a running gateway.", json=False)
+    sub.add_argument("model", metavar="MODEL")
+    sub.add_argument("--url", default="http://127.0.0.1:8501", help="its HTTP port; default: %(default)s")
+    given = sub.add_mutually_exclusive_group(required=True)
+    given.add_argument("--image", type=Path, metavar="FILE")
+    given.add_argument("--json", type=Path, metavar="FILE", help="a TensorFlow Serving predict body; - is stdin")
+    given.add_argument("--npy", action="append", metavar="NAME=FILE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

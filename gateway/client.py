@@ -1,0 +1,147 @@
+"""What `gateway predict` does: asks a running gateway over its HTTP port, as any client may.
+
+Reads the model's signature from /api/v1, sends a TensorFlow Serving REST predict, and says what
+came back: labels with their probability where the model has labels.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from gateway import pictures
+from gateway.core.dtypes import Array
+from gateway.core.names import check_model_name
+from gateway.core.preprocess import Preprocess
+from gateway.core.signature import Signature, format_shape
+from gateway.errors import GatewayError, InvalidTensor, ModelNotFound, RequestError, Unavailable, UsageError
+
+TIMEOUT_S = 60.0
+TOP = 5
+
+
+class Client:
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"--url is {url!r}, expected something like http://127.0.0.1:8501")
+        self._url = url.rstrip("/")
+
+    def _call(self, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(self._url + path, data=body)  # noqa: S310  scheme checked above
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return _parse(answer.read())
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            try:
+                message = str(orjson.loads(text)["error"])
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                message = f"HTTP {error.code}"
+            kind: type[GatewayError] = Unavailable if error.code == 503 else RequestError
+            raise kind(message) from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            raise Unavailable(
+                f"no gateway answers at {self._url}: {reason}.", hint="Start one with: gateway serve"
+            ) from None
+
+    def signature(self, model: str) -> tuple[int, Signature]:
+        """(version, default signature) of the newest version that serves. Errors: ModelNotFound."""
+        name = urllib.parse.quote(check_model_name(model))
+        known = self._call(f"/api/v1/models/{name}")
+        serving = [v for v in known["versions"] if v["state"] == "AVAILABLE"]
+        if not serving:
+            states = "; ".join(
+                f"version {v['version']} is {v['state']} {v['reason']}".strip() for v in known["versions"]
+            )
+            raise ModelNotFound(f"model {model!r} does not serve: {states or 'it has no versions'}.")
+        version = int(serving[0]["version"])
+        described = self._call(f"/api/v1/models/{name}/versions/{version}")
+        return version, Signature.from_json(described["signatures"][0])
+
+    def predict(self, model: str, version: int, inputs: Mapping[str, Array]) -> dict[str, Any]:
+        """Outputs by name, as JSON values."""
+        body = orjson.dumps({"inputs": {name: _json_value(array) for name, array in inputs.items()}})
+        name = urllib.parse.quote(check_model_name(model))
+        outputs = self._call(f"/v1/models/{name}/versions/{version}:predict", body)["outputs"]
+        return outputs if isinstance(outputs, dict) else {"": outputs}
+
+    def send(self, model: str, body: bytes) -> Any:
+        """A body as it is, to the newest version."""
+        return self._call(f"/v1/models/{urllib.parse.quote(check_model_name(model))}:predict", body)
+
+
+def _parse(body: bytes) -> Any:
+    """An answer; NaN and infinities, which TensorFlow Serving's JSON may hold, are read too."""
+    import json
+
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
+
+
+def _json_value(array: Array) -> Any:
+    if array.dtype.kind in "OSU":
+        return np.vectorize(lambda item: item.decode() if isinstance(item, bytes) else str(item), otypes=[object])(
+            array
+        ).tolist()
+    return array.tolist()
+
+
+def picture_inputs(signature: Signature, path: Path) -> dict[str, Array]:
+    """The inputs for one picture. Errors: InvalidTensor when the model does not say how pictures go in."""
+    if signature.preprocess is None:
+        expected = ", ".join(str(spec) for spec in signature.inputs)
+        raise InvalidTensor(
+            f"this model does not say how a picture becomes its input ({expected}).",
+            hint="Add a [preprocess] table to its model.toml (docs/model-toml.md), or send --npy NAME=FILE.",
+        )
+    preprocess = Preprocess.from_json(signature.preprocess)
+    spec = signature.input(preprocess.input) if preprocess.input else signature.inputs[0]
+    if spec is None:
+        raise InvalidTensor(f"[preprocess] names the input {preprocess.input!r}, which this model does not have.")
+    return {spec.name: pictures.load(path, preprocess, spec)}
+
+
+def array_inputs(pairs: Sequence[str]) -> dict[str, Array]:
+    """`NAME=FILE` pairs of --npy. Errors: UsageError."""
+    inputs = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--npy is {pair!r}, expected NAME=FILE")
+        try:
+            inputs[name] = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--npy {pair}: {error}") from None
+    return inputs
+
+
+def describe(signature: Signature, outputs: Mapping[str, Any]) -> str:
+    """Outputs for a person: the likeliest labels of each row, or shape and values."""
+    lines: list[str] = []
+    for position, spec in enumerate(signature.outputs):
+        value = np.asarray(outputs.get(spec.name, outputs.get("")))
+        labelled = signature.labels and value.ndim == 2 and value.shape[1] == len(signature.labels)
+        if labelled and position == 0:
+            lines += [_ranking(signature.labels, row) for row in value]
+        else:
+            text = np.array2string(value, threshold=20, precision=6)
+            lines.append(f"{spec.name} {spec.dtype}{format_shape(value.shape)}: {text}")
+    return "\n".join(lines)
+
+
+def _ranking(labels: Sequence[str], row: Array) -> str:
+    """'7  99.8 %   (then 9 0.1 %, 1 0.0 %)': percent where the row is a distribution, else scores."""
+    order = np.argsort(row)[::-1][: min(TOP, len(labels))]
+    distribution = bool((row >= 0).all()) and abs(float(row.sum()) - 1.0) < 1e-3
+    said = [f"{labels[i]}  {100 * row[i]:.1f} %" if distribution else f"{labels[i]}  {row[i]:.4g}" for i in order]
+    return said[0] + (f"   (then {', '.join(' '.join(s.split()) for s in said[1:3])})" if len(said) > 1 else "")

@@ -1,0 +1,73 @@
+"""Loading: from a stored artifact to a warm runtime. Blocks; the manager calls it from a thread.
+
+Rule 1: a version is AVAILABLE only after a run with inputs that verification has seen work; an
+        artifact that brings none (unverified) is loaded without, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from gateway import config
+from gateway.core.artifact import WARMUP_FILE, Artifact
+from gateway.core.dtypes import Tensors
+from gateway.errors import ModelRunError
+from gateway.process import wire
+from gateway.repository.store import Stored
+from gateway.runtimes.base import Runtime
+from gateway.runtimes.isolated import IsolatedRuntime
+from gateway.runtimes.ort import OrtRuntime
+from gateway.serving.batcher import UNKNOWN_US
+
+log = logging.getLogger("gateway.serving")
+
+RUNTIMES: tuple[type[Runtime], ...] = (OrtRuntime,)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    runtime: Runtime
+    placement: dict[str, str]
+    run_us: float  # of the second warm run; UNKNOWN_US without a warm-up
+    seconds: float
+
+
+def load(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Loaded:
+    """Errors: ModelRunError, WorkerDied, EnvironmentMissing."""
+    started = time.monotonic()
+    artifact = stored.artifact
+    runtime = _start(stored, isolated=isolated, settings=settings)
+    try:
+        run_us = _warm_up(runtime, artifact, stored)
+    except BaseException:
+        runtime.close()
+        raise
+    return Loaded(runtime, runtime.placement(), run_us, time.monotonic() - started)
+
+
+def _start(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Runtime:
+    artifact = stored.artifact
+    kind = next((r for r in RUNTIMES if r.accepts(artifact)), None)
+    if kind is None:
+        raise ModelRunError(
+            f"no runtime here loads an artifact of kind {artifact.kind!r}; "
+            f"known are {', '.join(r.name for r in RUNTIMES)}."
+        )
+    providers = tuple(name.strip() for name in settings.providers.split(",") if name.strip())
+    if isolated:
+        return IsolatedRuntime.load(artifact, stored.folder, threads=settings.threads, providers=providers)
+    return kind.load(artifact, stored.folder, threads=settings.threads, providers=providers)
+
+
+def _warm_up(runtime: Runtime, artifact: Artifact, stored: Stored) -> float:
+    path = stored.folder / WARMUP_FILE
+    if WARMUP_FILE not in artifact.files or not path.exists():
+        return UNKNOWN_US
+    inputs: Tensors = wire.load(path)
+    signature = artifact.signatures[0]
+    runtime.run(signature.name, inputs)
+    started = time.perf_counter()
+    runtime.run(signature.name, inputs)
+    return (time.perf_counter() - started) * 1e6

@@ -1,0 +1,127 @@
+"""From settled files to a proven artifact in the store: ingest, detect, convert, verify, publish.
+
+All methods block; the manager calls them from threads. Each writes how far it is into the
+Progress it is handed and looks at `cancel` between steps.
+
+Rule 1: the store is asked first: what it has is not converted again, not even by a second
+        gateway on the same store (one lock a key).
+Rule 2: an artifact whose verification failed is stored too, with its report: the answer to the
+        same drop is then known, after a restart as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event as Cancel
+
+from gateway.convert.run import Converter, ConvertRequest
+from gateway.core.artifact import Verdict
+from gateway.core.modeltoml import ModelOptions
+from gateway.errors import GatewayError, JobCancelled, VerificationFailed
+from gateway.formats.base import Format, all_formats
+from gateway.repository.detect import detect
+from gateway.repository.source import Repository, Seen
+from gateway.repository.store import Store, Stored
+
+log = logging.getLogger("gateway.serving")
+
+Report = Callable[[str, float | None], None]
+"""(stage, fraction or None): how far a conversion is."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What the store holds for a drop."""
+
+    digest: str
+    options: ModelOptions
+    stored: Stored
+    was_there: bool  # True: nothing had to be converted
+
+
+class Prover:
+    def __init__(self, repository: Repository, store: Store, converter: Converter) -> None:
+        self._repository = repository
+        self._store = store
+        self._converter = converter
+
+    def recall(self, seen: Seen) -> Proven | None:
+        """What the store already knows of exactly these files, without reading them; else None."""
+        known = self._repository.known(seen)
+        if known is None:
+            return None
+        for name in all_formats():
+            key = self._key(name, known.digest, known.options)
+            stored = self._store.find(key) if key else None
+            if stored is not None:
+                return Proven(known.digest, known.options, stored, was_there=True)
+        return None
+
+    def prove(self, seen: Seen, report: Report, cancel: Cancel) -> Proven:
+        """Errors: DropError, ConversionError, JobError, EnvironmentMissing, StoreError, JobCancelled."""
+        report("copy", None)
+        drop = self._repository.ingest(seen, self._store, cancel)
+        _check(cancel)
+        report("detect", None)
+        match = detect(drop.source)
+        key = self._key(match.format, drop.digest, drop.options)
+        if key is None:  # refuse now, with the reason
+            all_formats()[match.format].check_target(drop.options.target)
+            raise AssertionError("check_target refuses what _key has no key for")
+        with self._store.lock(key, cancel):
+            stored = self._store.find(key)
+            if stored is not None:
+                return Proven(drop.digest, drop.options, stored, was_there=True)
+            _check(cancel)
+            with self._store.stage() as folder:
+                artifact = self._converter.convert(
+                    ConvertRequest(
+                        source=drop.source,
+                        match=match,
+                        options=drop.options,
+                        labels=drop.labels,
+                        vectors=drop.vectors,
+                        digest=key,
+                        verify=drop.options.verify != "off",
+                    ),
+                    folder,
+                    progress=report,
+                    cancel=cancel,
+                )
+                stored = self._store.publish(key, folder, artifact)
+        self._store.release_drop(drop.digest)
+        return Proven(drop.digest, drop.options, stored, was_there=False)
+
+    def _key(self, format_name: str, digest: str, options: ModelOptions) -> str | None:
+        """The store's key, or None when the format has no road to the wanted target."""
+        chosen: Format = all_formats()[format_name]
+        try:
+            target = chosen.check_target(options.target)
+        except GatewayError:
+            return None
+        return self._store.key(digest, options.digest_text(), target, self._converter.identity(chosen))
+
+
+def _check(cancel: Cancel) -> None:
+    if cancel.is_set():
+        raise JobCancelled("the drop changed or disappeared while it was being converted.")
+
+
+def refused(proven: Proven) -> GatewayError | None:
+    """Why this artifact is not to be served, or None. The owner's `serve_failed` is the only override."""
+    verification, options = proven.stored.artifact.verification, proven.options
+    if verification.verdict is Verdict.FAILED and not options.serve_failed:
+        where = f" First diverging node: {verification.diverges_at}." if verification.diverges_at else ""
+        return VerificationFailed(
+            f"verification failed: {verification.reason}{where}",
+            hint="The report has the worst element; `serve_failed = true` in model.toml would serve it all the same.",
+        )
+    if options.verify == "required" and verification.verdict in (Verdict.UNVERIFIED, Verdict.NATIVE):
+        return VerificationFailed(
+            f'the verdict is {verification.verdict.value} and model.toml says verify = "required": '
+            f"{verification.reason}",
+            hint='Put vectors beside the model (test/input_0.npy, test/output_0.npy), or verify = "auto".',
+        )
+    return None
