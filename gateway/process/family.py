@@ -13,6 +13,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -63,7 +64,7 @@ def resident(leader: int) -> int:
     return sum(member.resident for member in members(leader))
 
 
-def kill(process: subprocess.Popen[bytes], *, wait_s: float = 10.0) -> None:
+def kill(process: subprocess.Popen[Any], *, wait_s: float = 10.0) -> None:
     """SIGKILL for all of the family, until none is left, and the leader is reaped. Safe to call at any time, twice.
 
     Call it while the leader runs or has not been reaped long: a session's number is reused one day.
@@ -83,7 +84,7 @@ def kill(process: subprocess.Popen[bytes], *, wait_s: float = 10.0) -> None:
             time.sleep(0.005)
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+def _wait(process: subprocess.Popen[Any], seconds: float) -> None:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

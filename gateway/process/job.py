@@ -112,7 +112,8 @@ def run_job(
     """Run one Job and wait for it; for threads of the gateway.
 
     `folder` is the Job's own: made here if need be, empty, and removed by the caller when it has
-    taken what it wants; `joblog.read(folder / "log.txt")` is the log, also after an error. `packages` are further packages, by name, that a task may live in; the
+    taken what it wants; `joblog.read(folder / "log.txt")` is the log, also after an error.
+    `packages` are further packages, by name, that a task may live in; the
     product passes none, its tests do.
 
     Errors: what the task raised; JobCrashed, JobTimeout, JobOutOfMemory, JobCancelled,

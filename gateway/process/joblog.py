@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def trim(path: Path, *, over: int = _TRIM_AT) -> None:
-    """Cut a log of more than `over` bytes to head and tail. Its writer appends; what it writes meanwhile may be lost."""
+    """Cut a log of more than `over` bytes to head and tail; what its writer appends meanwhile may be lost."""
     try:
         with path.open("r+b") as stream:
             size = os.fstat(stream.fileno()).st_size

@@ -117,7 +117,7 @@ def choose(min_level: int) -> int:
 
 
 def protect_gateway() -> bool:
-    """In the gateway: no process of the same user may trace it or read its memory. False where the kernel has no such rule."""
+    """In the gateway: no process of its user may trace it or read its memory. False where no such rule exists."""
     try:
         _prctl(_DUMPABLE, 0)
     except OSError:

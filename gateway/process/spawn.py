@@ -61,7 +61,7 @@ def environment(python: Path, folder: Path, threads: int = 0) -> dict[str, str]:
 def start(
     argv: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start in a session of its own, in `folder`, with stdout and stderr going to the descriptor `log`. Errors: OSError."""
+    """Start in a session of its own, in `folder`; stdout and stderr go to the descriptor `log`. Errors: OSError."""
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,

@@ -120,7 +120,7 @@ def send(
 def recv(
     sock: socket.socket, limit: int = DEFAULT_LIMIT, *, deadline: float | None = None
 ) -> tuple[dict[str, Any], Tensors]:
-    """Receive one frame of at most `limit` body bytes. Errors: BadFrame, PeerGone (also at a clean end), TimeoutError."""
+    """One frame of at most `limit` body bytes. Errors: BadFrame, PeerGone (at a clean end too), TimeoutError."""
 
     def fill(view: memoryview) -> None:
         while view:
@@ -178,7 +178,7 @@ def _raw(array: Array) -> memoryview:
     if not array.flags.c_contiguous:
         array = array.copy(order="C")
     # By way of uint8: bfloat16 has no buffer of its own.
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _pack_strings(array: Array) -> bytes:
@@ -214,7 +214,7 @@ def _read(fill: Callable[[memoryview], None], limit: int) -> tuple[dict[str, Any
     room = np.empty(body_bytes + ALIGN, dtype=np.uint8)
     skip = -room.ctypes.data % ALIGN
     body = room[skip : skip + body_bytes]
-    fill(memoryview(body))
+    fill(body.data)
     tensors = {row["name"]: _array(row, body) for row in rows}
     return header, tensors, _START + header_bytes + body_bytes
 

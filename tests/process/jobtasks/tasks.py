@@ -32,8 +32,8 @@ def surroundings(job: ChildJob) -> dict[str, Any]:
         "no_new_privs": "NoNewPrivs:\t1" in status,
         "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
         "session": os.getsid(0) == os.getpid(),
-        "stdin": os.readlink("/proc/self/fd/0"),
-        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
+        "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "flags": [sys.flags.dont_write_bytecode, sys.flags.no_user_site, sys.flags.safe_path],
         "executable": sys.executable,
     }
@@ -137,7 +137,7 @@ def log_bomb(job: ChildJob) -> dict[str, Any]:
 
 def disk_full(job: ChildJob) -> dict[str, Any]:
     try:
-        with open("/dev/full", "w") as stream:
+        with Path("/dev/full").open("w") as stream:
             stream.write("x")
     except OSError as error:
         raise RuntimeError("a framework wrapped it") from error
