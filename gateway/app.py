@@ -31,6 +31,7 @@ from gateway.repository.store import Store
 from gateway.serving.manager import Manager
 from gateway.serving.metrics import Metrics
 from gateway.serving.prover import Prover
+from gateway.serving.recorder import Recorder
 
 log = logging.getLogger("gateway")
 
@@ -51,7 +52,7 @@ class App:
         self.converter = Converter(self.environments, settings, settings.store / "jobs")
         self.prover = Prover(self.repository, self.store, self.converter)
         self.manager = Manager(settings, self.repository, self.store, self.prover, self.metrics)
-        self.servers = Servers(settings, self.manager, self.metrics.page, self.metrics)
+        self.servers = Servers(settings, self.manager, self.metrics.page, Recorder(self.metrics))
 
     async def start(self) -> dict[str, str]:
         """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""

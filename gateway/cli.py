@@ -22,7 +22,6 @@ from gateway.errors import (
     ConversionError,
     DropError,
     GatewayError,
-    InvalidRequest,
     JobError,
     ModelRunError,
     RequestError,

@@ -52,8 +52,8 @@ def report(environments: Environments) -> dict[str, Any]:
 
 def text(page: dict[str, Any]) -> str:
     lines = [
-        f"gateway {page['gateway']} on Python {page['python']}, {page['system']}, "
-        f"{page['cores']} cores, {page['memory_bytes'] / config.GIB:.0f} GiB",
+        f"gateway {page['gateway']} on Python {page['python']}, {page['system']}",
+        f"{page['cores']} cores, {page['memory_bytes'] / config.GIB:.0f} GiB of memory",
         f"onnxruntime {page['onnxruntime']}: {', '.join(page['providers'])}",
         f"sandbox level reached: {page['sandbox']}",
         f"store: {page['store']['path']}, {page['store']['free_bytes'] / config.GIB:.0f} GiB free",

@@ -86,9 +86,7 @@ class Metrics:
         )
         self.scanned_at: float | None = None
 
-    def request(
-        self, *, protocol: str, model: str, version: int | None, code: str, seconds: float, request_id: str = ""
-    ) -> None:
+    def request(self, *, protocol: str, model: str, version: int | None, code: str, seconds: float) -> None:
         """Once a request. `model` is "" when it does not exist."""
         number = "" if version is None else str(version)
         self._requests.labels(model, number, protocol, code).inc()
