@@ -3,15 +3,38 @@
 Rule 1: a Drop's files are plain files of ours: no links, no hard links shared with anybody.
 Rule 2: `digest` depends on the bytes and relative names of all files (model.toml, labels and
         vectors included), and on nothing else: not on time, place or machine.
+Rule 3: the bytes that are hashed are the bytes that are kept; files that changed between the
+        scan and the end of the copy make no Drop (DropChanged).
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gateway.core import modeltoml
 from gateway.core.modeltoml import ModelOptions
+from gateway.errors import DropChanged, DropError, JobCancelled
 from gateway.formats.base import Source
+from gateway.repository import fs
+from gateway.repository.index import Index, Known
+from gateway.repository.seen import Seen, parse_options
+from gateway.repository.store import Store
+from gateway.repository.walk import FileStat
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+CHUNK = 4 << 20
+MAX_LABELS_BYTES = 16 << 20
+_MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 
 
 @dataclass(frozen=True)
@@ -26,3 +49,161 @@ class Drop:
     labels: tuple[str, ...] = ()
     vectors: Path | None = None
     bytes: int = 0
+
+
+def ingest(seen: Seen, store: Store, index: Index, cancel: threading.Event | None = None) -> Drop:
+    """Copy what was seen into the store, by content; the copy is pinned until `store.release_drop(digest)`.
+
+    Files that the index knows and whose copy is still there are not copied again.
+    Errors: the entry's own problem; DropChanged; DropError; StoreError (disk full); JobCancelled.
+    """
+    if seen.problem is not None:
+        raise seen.problem
+    known = index.get(seen.fingerprint)
+    if known is not None and (folder := store.find_drop(known.digest)) is not None:
+        if all(_size(folder / place(file)) == file.size for file in seen.files):
+            return _drop(seen, folder, known)
+        store.release_drop(known.digest)
+    with store.stage() as folder:
+        digest = _copy(seen, folder, cancel)
+        again = seen.again()
+        if again is None or again.fingerprint != seen.fingerprint:
+            raise _changed(seen)
+        known = Known(digest, *_owner_says(seen, folder), seen.bytes)
+        store.step("drop copied")
+        folder = store.keep_drop(digest, folder)
+    index.record(seen.fingerprint, known)
+    store.step("drop indexed")
+    return _drop(seen, folder, known)
+
+
+def place(file: FileStat) -> str:
+    """Where a file stands in the copy: the model below files/, what is the owner's below owner/."""
+    return f"{'owner' if file.owner else 'files'}/{file.name}"
+
+
+def _drop(seen: Seen, folder: Path, known: Known) -> Drop:
+    vectors = any(file.owner and file.name.startswith("test/") for file in seen.files)
+    return Drop(
+        model=seen.model,
+        version=seen.version,
+        digest=known.digest,
+        source=Source(folder / "files", seen.source.files),
+        options=known.options,
+        labels=known.labels,
+        vectors=folder / "owner" / "test" if vectors else None,
+        bytes=known.bytes,
+    )
+
+
+def _changed(seen: Seen) -> DropChanged:
+    return DropChanged(
+        f"{seen.place.shown} changed while it was copied; nothing was taken.",
+        hint="It is taken when it has held still again.",
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return -1
+
+
+def _copy(seen: Seen, folder: Path, cancel: threading.Event | None) -> str:
+    """The digest of what was written below `folder`."""
+    digest = hashlib.sha256()
+    for file in seen.files:
+        target = folder / place(file)
+        with fs.guard("copying a drop", target):
+            fs.make_folder(target.parent)
+        try:
+            source = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unreadable(seen, file, error) from None
+        try:
+            # The scan has made sure where this very file lies; another one under its name is another drop.
+            if not _unchanged(file, source):
+                raise _changed(seen)
+            digest.update(f"{place(file)}\0{file.size}\0".encode())
+            _copy_file(seen, file, source, target, digest, cancel)
+            if not _unchanged(file, source):
+                raise _changed(seen)
+        finally:
+            os.close(source)
+    return digest.hexdigest()
+
+
+def _unchanged(file: FileStat, descriptor: int) -> bool:
+    status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and file.same_file(status)
+
+
+def _unreadable(seen: Seen, file: FileStat, error: OSError) -> DropError:
+    if error.errno in _MOVED:
+        return _changed(seen)
+    return DropError(f"{seen.place.shown}: {file.name} cannot be read: {error.strerror}.")
+
+
+def _copy_file(
+    seen: Seen, file: FileStat, source: int, target: Path, digest: _Hash, cancel: threading.Event | None
+) -> None:
+    with fs.guard("copying a drop", target):
+        out = fs.create(target)
+    try:
+        shares_blocks = fs.clone(source, out)
+        done, reader = 0, os.open(target, os.O_RDONLY | os.O_CLOEXEC) if shares_blocks else os.dup(source)
+        try:
+            for chunk in _chunks(seen, file, reader):
+                if cancel is not None and cancel.is_set():
+                    raise JobCancelled(f"{seen.place.shown} changed or disappeared while it was copied.")
+                digest.update(chunk)
+                done += len(chunk)
+                if not shares_blocks:
+                    with fs.guard("copying a drop", target):
+                        fs.write(out, chunk)
+        finally:
+            os.close(reader)
+        if done != file.size:
+            raise _changed(seen)
+        with fs.guard("copying a drop", target):
+            fs.sync(out)
+    finally:
+        os.close(out)
+
+
+def _chunks(seen: Seen, file: FileStat, descriptor: int) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = os.read(descriptor, CHUNK)
+        except OSError as error:
+            raise _unreadable(seen, file, error) from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def _owner_says(seen: Seen, folder: Path) -> tuple[ModelOptions, tuple[str, ...]]:
+    """Options and labels, read from the copy. Errors: ModelTomlError, DropError."""
+    owner = {file.name for file in seen.files if file.owner}
+    if modeltoml.FILE not in owner:
+        return ModelOptions(), ()
+    shown = next((seen.place.shown_toml(path) for path in seen.place.tomls if path.exists()), modeltoml.FILE)
+    options = parse_options((folder / "owner" / modeltoml.FILE).read_bytes(), shown)
+    if not options.labels:
+        return options, ()
+    if options.labels not in owner:
+        raise _changed(seen)  # the model.toml that named the labels of the scan was another one
+    return options, read_labels(folder / "owner" / options.labels, f"{shown}: labels '{options.labels}'")
+
+
+def read_labels(path: Path, shown: str) -> tuple[str, ...]:
+    """One label a line, in the order of the classes. Blank lines count, except at the end. Errors: DropError."""
+    size = path.stat().st_size
+    if size > MAX_LABELS_BYTES:
+        raise DropError(f"{shown} has {size} bytes, expected at most {MAX_LABELS_BYTES}.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DropError(f"{shown} is not UTF-8 text: byte {error.start}.", hint="Save it as UTF-8.") from None
+    return tuple(line.removesuffix("\r") for line in text.rstrip().split("\n")) if text.strip() else ()
