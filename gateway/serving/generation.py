@@ -50,6 +50,7 @@ class Generation:
     state: State = State.FOUND
     present: bool = True
     settled: bool = True
+    served: bool = False
     digest: str = ""
     options: ModelOptions = field(default_factory=ModelOptions)
     stored: Stored | None = None
@@ -86,7 +87,7 @@ class Generation:
         return self.state is State.AVAILABLE or (self.state is State.LOADING and bool(self.deaths))
 
     def candidate(self) -> Candidate:
-        return Candidate(self.version, self.number, self.state, self.present)
+        return Candidate(self.version, self.number, self.state, self.present, self.served)
 
     def advance(self, event: Event) -> None:
         """Change state by the table. Errors: IllegalTransition."""

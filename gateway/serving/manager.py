@@ -44,6 +44,7 @@ from gateway.serving import views
 from gateway.serving.batcher import Batcher
 from gateway.serving.generation import Failure, Generation
 from gateway.serving.loader import Loaded, load
+from gateway.serving.memory import Memory, place_of
 from gateway.serving.metrics import Metrics
 from gateway.serving.predict import Lease, ModelSpec, ModelStatus
 from gateway.serving.prover import Proven, Prover, refused
@@ -62,6 +63,7 @@ class _Look:
 
     scan: Scan
     recalled: Mapping[str, Proven]  # by fingerprint
+    remembered: Mapping[tuple[str, int], Proven]  # what served in an earlier life, where that is other content
 
 
 class Manager:
@@ -75,6 +77,7 @@ class Manager:
         self._store = store
         self._prover = prover
         self._metrics = metrics
+        self._memory = Memory(settings.store / "served" / f"{place_of(settings.repository)}.json")
         self._models: dict[str, list[Generation]] = {}
         self._converting = ThreadPoolExecutor(settings.jobs.concurrency, thread_name_prefix="convert")
         self._loading = ThreadPoolExecutor(2, thread_name_prefix="load")
@@ -199,19 +202,24 @@ class Manager:
         """In a thread: read the repository, and ask the store about content that is new."""
         scan = self._repository.scan()
         recalled: dict[str, Proven] = {}
+        remembered: dict[tuple[str, int], Proven] = {}
         for seen in scan.entries:
-            if seen.settled and seen.problem is None and seen.fingerprint not in known:
-                proven = self._prover.recall(seen)
-                if proven is not None:
-                    recalled[seen.fingerprint] = proven
-        return _Look(scan, recalled)
+            if not seen.settled or seen.fingerprint in known:
+                continue
+            proven = self._prover.recall(seen) if seen.problem is None else None
+            if proven is not None:
+                recalled[seen.fingerprint] = proven
+            served = self._memory.recall(seen.model, seen.version, self._store)
+            if served is not None and (proven is None or proven.stored.key != served.stored.key):
+                remembered[seen.model, seen.version] = served
+        return _Look(scan, recalled, remembered)
 
     def _apply(self, look: _Look) -> None:
         there: set[tuple[str, int]] = set()
         touched: set[str] = set()
         for seen in look.scan.entries:
             there.add((seen.model, seen.version))
-            if self._meet(seen, look.recalled.get(seen.fingerprint)):
+            if self._meet(seen, look):
                 touched.add(seen.model)
         for generation in self._all():
             if generation.present and (generation.model, generation.version) not in there:
@@ -221,7 +229,7 @@ class Manager:
         for name in touched:
             self._advance(name)
 
-    def _meet(self, seen: Seen, recalled: Proven | None) -> bool:
+    def _meet(self, seen: Seen, look: _Look) -> bool:
         """Take one sight of a version in; True when there is something to do for its model."""
         generations = self._models.setdefault(seen.model, [])
         current = next((g for g in reversed(generations) if g.version == seen.version and g.present), None)
@@ -230,12 +238,12 @@ class Manager:
             newly_settled = settled and not current.settled
             current.seen, current.settled = seen, current.settled or settled
             if newly_settled:
-                self._begin(current, recalled)
+                self._begin(current, look)
             return newly_settled
         if current is not None and not current.settled:  # still being copied: nothing was begun
             current.seen, current.settled = seen, settled
             if settled:
-                self._begin(current, recalled)
+                self._begin(current, look)
             return settled
         if current is not None and not settled:
             return False  # the old content serves on until the new one holds still
@@ -245,17 +253,30 @@ class Manager:
             self._depart(current)
         generations.append(generation)
         if settled:
-            self._begin(generation, recalled)
+            self._begin(generation, look)
         return settled
 
-    def _begin(self, generation: Generation, recalled: Proven | None) -> None:
+    def _begin(self, generation: Generation, look: _Look) -> None:
         log.info("%s: found", generation, extra={"model": generation.model, "version": generation.version})
+        remembered = look.remembered.get((generation.model, generation.version))
+        if remembered is not None and generation.number == 1:
+            self._stand_in(generation, remembered)
+        recalled = look.recalled.get(generation.seen.fingerprint)
         if generation.seen.problem is not None:
             self._fail(generation, "drop", generation.seen.problem)
         elif recalled is not None:
             if not self._scanned:
                 self._starting.add(generation)
             self._take(generation, recalled)
+
+    def _stand_in(self, generation: Generation, remembered: Proven) -> None:
+        """What served before a restart serves until the content that replaced it does."""
+        earlier = Generation(generation.model, generation.version, 0, generation.seen, present=False, served=True)
+        self._models[generation.model].append(earlier)
+        log.warning("%s: other content served before; it stands in", generation, extra={"model": generation.model})
+        if not self._scanned:
+            self._starting.add(earlier)
+        self._take(earlier, remembered)
 
     def _depart(self, generation: Generation) -> None:
         generation.present = False
@@ -283,6 +304,7 @@ class Manager:
                 generations.remove(generation)
                 if not any(g.version == generation.version for g in generations):
                     self._metrics.forget(name, generation.version)
+                    self._looking.submit(self._memory.forget, name, generation.version)
         if not generations:
             del self._models[name]
 
@@ -379,8 +401,13 @@ class Manager:
             run_us=loaded.run_us,
         )
         generation.failure, generation.retries, generation.stage = None, 0, ""
+        generation.served = True
         generation.advance(Event.LOADED)
         generation.recovered.set()
+        self._looking.submit(
+            self._memory.remember, generation.model, generation.version, generation.stored.key, generation.digest,
+            generation.options,
+        )  # fmt: skip
         self._starting.discard(generation)
 
     def _drain(self, generation: Generation) -> None:
