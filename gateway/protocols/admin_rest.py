@@ -1,0 +1,100 @@
+"""The gateway's own read-only routes: models, versions, reports, health, and what is here.
+
+GET /api/v1/models[/NAME[/versions/N[/report]]]     GET /healthz/live     GET /healthz/ready
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import unquote
+
+from gateway import __version__
+from gateway.errors import ModelNotFound
+from gateway.protocols.http import Request, Response, Route, json_response
+from gateway.protocols.tfs import MAX_INT64
+from gateway.serving.predict import ModelStatus, Predictor
+
+_HERE = {
+    "http": {
+        "POST /v1/models/NAME[/versions/N]:predict": "TensorFlow Serving's predict",
+        "GET /v1/models/NAME[/versions/N]": "TensorFlow Serving's status",
+        "GET /v1/models/NAME[/versions/N]/metadata": "TensorFlow Serving's metadata",
+    },
+    "admin": {
+        "GET /api/v1/models": "every model, its versions, states and verdicts",
+        "GET /api/v1/models/NAME": "one model",
+        "GET /api/v1/models/NAME/versions/N": "one version in full",
+        "GET /api/v1/models/NAME/versions/N/report": "its Verification: oracle, inputs, worst element",
+        "GET /healthz/live": "200 while the gateway turns",
+        "GET /healthz/ready": "200 when it takes requests, else 503",
+    },
+}
+
+
+class AdminRest:
+    """`with_tfs` says whether the TensorFlow Serving routes are on the same port, for GET /."""
+
+    def __init__(self, predictor: Predictor, *, with_tfs: bool) -> None:
+        self._predictor = predictor
+        routes = {**(_HERE["http"] if with_tfs else {}), **_HERE["admin"]}
+        self._here = {"product": "Model Gateway", "version": __version__, "routes": routes}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(re.compile("/"), self._index),
+            Route(re.compile("/healthz/live"), self._live),
+            Route(re.compile("/healthz/ready"), self._ready),
+            Route(re.compile("/api/v1/models/?"), self._models),
+            Route(re.compile("/api/v1/models/([^/]+)"), self._model),
+            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})"), self._version),
+            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})/report"), self._report),
+        ]
+
+    async def _index(self, _: Request, __: re.Match[str]) -> Response:
+        return json_response(self._here)
+
+    async def _live(self, _: Request, __: re.Match[str]) -> Response:
+        return json_response({"live": True})
+
+    async def _ready(self, _: Request, __: re.Match[str]) -> Response:
+        ready = self._predictor.ready
+        return json_response({"ready": ready}, 200 if ready else 503)
+
+    async def _models(self, _: Request, __: re.Match[str]) -> Response:
+        return json_response({"models": [_model_json(status) for status in self._predictor.models()]})
+
+    async def _model(self, _: Request, match: re.Match[str]) -> Response:
+        return json_response(_model_json(self._predictor.status(unquote(match[1]))))
+
+    async def _version(self, _: Request, match: re.Match[str]) -> Response:
+        return json_response(self._describe(match))
+
+    async def _report(self, _: Request, match: re.Match[str]) -> Response:
+        report = self._describe(match).get("verification")
+        if not report:
+            raise ModelNotFound(
+                f"Version {match[2]} of model {unquote(match[1])} has no report: nothing was verified yet.",
+                hint=f"GET /api/v1/models/{match[1]}/versions/{match[2]} says where it stands.",
+            )
+        return json_response(report)
+
+    def _describe(self, match: re.Match[str]) -> dict[str, Any]:
+        return self._predictor.describe(unquote(match[1]), min(int(match[2]), MAX_INT64))
+
+
+def _model_json(status: ModelStatus) -> dict[str, Any]:
+    versions = [{**asdict(version), "state": version.state.value} for version in status.versions]
+    return {"name": status.name, "versions": versions}
+
+
+def metrics_routes(page: Callable[[], tuple[str, bytes]]) -> list[Route]:
+    """GET /metrics, with the content type and text that `page` makes."""
+
+    async def metrics(_: Request, __: re.Match[str]) -> Response:
+        content_type, text = page()
+        return Response(text, content_type=content_type.encode())
+
+    return [Route(re.compile("/metrics/?"), metrics)]

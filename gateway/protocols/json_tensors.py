@@ -1,0 +1,398 @@
+"""TensorFlow Serving's JSON bodies <-> tensors: rows ("instances") and columns ("inputs").
+
+The good case is numpy's own conversion of whole nested lists. Whatever it does not take as it
+stands goes through `_walk`, element by element, which is also where every error text is made.
+
+Rule 1: no value is silently changed. Numbers are compared by value: 1.0 is an int 1; 1.5 is
+        not, 300 is no int8, 1e40 no float32. A decimal rounded to the nearest float is fine.
+Rule 2: an integer written as a float ("1.0") must be below 2**53, where float64 is exact.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+
+from gateway.config import Limits
+from gateway.core.dtypes import Array, DType, Tensors, dtype, numpy_dtype
+from gateway.core.signature import Signature, TensorSpec
+from gateway.errors import InvalidRequest, InvalidTensor, TooLarge, UnsupportedType
+from gateway.protocols.json_text import numbers, quote, string
+
+EXACT = 1 << 53
+B64 = "b64"
+
+_TYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+
+
+class Decoder:
+    """One request's tensors. `has_bools` says that the body contains the words true or false,
+    which numpy would take for 1 and 0."""
+
+    def __init__(self, signature: Signature, limits: Limits, *, has_bools: bool) -> None:
+        self._signature = signature
+        self._limits = limits
+        self._has_bools = has_bools
+
+    def inputs(self, document: dict[str, Any]) -> tuple[Tensors, bool]:
+        """(tensors, whether they came as rows). Errors: InvalidRequest, InvalidTensor, TooLarge, UnsupportedType."""
+        rows, columns = "instances" in document, "inputs" in document
+        if rows and columns:
+            raise _format_error(
+                document, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
+            )
+        if rows:
+            return self._rows(document), True
+        if columns:
+            return self._columns(document["inputs"]), False
+        raise InvalidRequest("Missing 'inputs' or 'instances' key")
+
+    # -- columns
+
+    def _columns(self, value: Any) -> Tensors:
+        specs = self._signature.inputs
+        if not isinstance(value, dict) or is_base64(value):
+            if len(specs) > 1:
+                raise InvalidRequest(
+                    "inputs is a plain value/list, but expecting an object as multiple "
+                    "input tensors required as per tensorinfo_map"
+                )
+            return {spec.name: self._tensor(value, spec) for spec in specs}
+        for spec in specs:
+            if spec.name not in value:
+                raise InvalidTensor(f"Missing named input: {spec.name} in 'inputs' object.")
+        return {spec.name: self._tensor(value[spec.name], spec) for spec in specs}
+
+    # -- rows
+
+    def _rows(self, document: dict[str, Any]) -> Tensors:
+        instances, specs = document["instances"], self._signature.inputs
+        if not isinstance(instances, list):
+            raise _format_error(document, "Excepting 'instances' to be an list/array")
+        if not instances:
+            raise _format_error(document, "No values in 'instances' array")
+        if not is_object(instances[0]):
+            if len(specs) > 1:
+                raise InvalidRequest(
+                    "instances is a plain list, but expecting list of objects as multiple "
+                    "input tensors required as per tensorinfo_map"
+                )
+            return self._plain_rows(instances, specs[0])
+        return self._object_rows(instances, specs)
+
+    def _plain_rows(self, instances: list[Any], spec: TensorSpec) -> Tensors:
+        found = self._fast(instances, dtype(spec.dtype))
+        if found is not None:
+            return {spec.name: found}
+        items: list[Array] = []
+        for at, item in enumerate(instances):
+            if is_object(item):
+                raise InvalidRequest(f"Expecting value/list but got object at item {at} of input list")
+            items.append(self._item(item, spec, items, f"element: {at}"))
+        return {spec.name: np.stack(items)}
+
+    def _object_rows(self, instances: list[Any], specs: tuple[TensorSpec, ...]) -> Tensors:
+        names = [spec.name for spec in specs]
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        for at, item in enumerate(instances):
+            if not is_object(item):
+                raise InvalidRequest(f"Expecting object but got list at item {at} of input list")
+            for name in item:
+                if name not in columns:
+                    raise InvalidTensor(
+                        f"Failed to process element: {at} key: {name} of 'instances' list. "
+                        f"Error: INVALID_ARGUMENT: JSON object: does not have named input: {name}"
+                    )
+            if len(item) != len(names):
+                raise InvalidTensor(
+                    f"Failed to process element: {at} of 'instances' list. "
+                    f"JSON object: {quote(item)} keys must be equal to: {','.join(sorted(names))}"
+                )
+            for name, column in columns.items():
+                column.append(item[name])
+        tensors: Tensors = {}
+        for spec in specs:
+            column = columns[spec.name]
+            found = self._fast(column, dtype(spec.dtype))
+            if found is None:
+                items: list[Array] = []
+                for at, value in enumerate(column):
+                    items.append(self._item(value, spec, items, f"element: {at} key: {spec.name}"))
+                found = np.stack(items)
+            tensors[spec.name] = found
+        return tensors
+
+    def _item(self, value: Any, spec: TensorSpec, before: list[Array], where: str) -> Array:
+        """One row's tensor; all rows have the shape of the first."""
+        try:
+            array = self._walk(value, dtype(spec.dtype))
+            if before and array.shape != before[0].shape:
+                first, found = _listing(before[0].shape), _listing(array.shape)
+                raise InvalidTensor(f"Expecting shape {first} but got: {found}")
+        except InvalidTensor as error:
+            raise InvalidTensor(
+                f"Failed to process {where} of 'instances' list. Error: INVALID_ARGUMENT: {error.message}"
+            ) from None
+        return array
+
+    # -- one tensor
+
+    def _tensor(self, value: Any, spec: TensorSpec) -> Array:
+        row = dtype(spec.dtype)
+        found = self._fast(value, row)
+        return self._walk(value, row) if found is None else found
+
+    def _fast(self, value: Any, row: DType) -> Array | None:
+        """The whole value through numpy, or None when anything about it needs a closer look."""
+        _check_type(value, row)
+        if row.kind == "s" or (self._has_bools and row.kind != "b"):
+            return None
+        try:
+            found = np.array(value)
+        except ValueError:
+            return None  # ragged, or deeper than numpy goes
+        self._check_size(found.size, found.ndim)
+        if not found.size:
+            return found.astype(numpy_dtype(row.name)) if isinstance(value, list) else None
+        kind = found.dtype.kind
+        if row.kind == "b":
+            return found if kind == "b" else None
+        if row.kind == "f":
+            return _as_float(found, numpy_dtype(row.name)) if kind in "iuf" else None
+        return _as_integer(found, numpy_dtype(row.name)) if kind in "iu" else None
+
+    def _check_size(self, elements: int, depth: int) -> None:
+        if depth > self._limits.max_json_depth:
+            raise TooLarge(
+                f"a tensor is nested deeper than {self._limits.max_json_depth}.",
+                hint="The limit is limits.max_json_depth.",
+            )
+        if elements > self._limits.max_elements:
+            raise TooLarge(
+                f"a tensor has {elements} elements, expected at most {self._limits.max_elements}.",
+                hint="The limit is limits.max_elements.",
+            )
+
+    def _walk(self, value: Any, row: DType) -> Array:
+        """Element by element, as TensorFlow Serving does, with its error texts."""
+        shape, probe = [], value
+        while isinstance(probe, list):
+            shape.append(len(probe))
+            if not probe:
+                break
+            probe = probe[0]
+        self._check_size(0, len(shape))
+        flat = list(_leaves(value, 0, shape, _converter(row)))
+        self._check_size(len(flat), len(shape))
+        out = np.empty(len(flat), numpy_dtype(row.name))
+        out[:] = flat
+        return out.reshape(shape)
+
+
+def _leaves(value: Any, level: int, shape: list[int], convert: Callable[[Any], Any]) -> Iterator[Any]:
+    if not isinstance(value, list):
+        if level != len(shape):
+            raise InvalidTensor(
+                f"JSON Value: {quote(value)} found at incorrect level: {level + 1} in the JSON DOM. "
+                f"Expected at level: {len(shape)}"
+            )
+        yield convert(value)
+        return
+    if level >= len(shape):
+        raise InvalidTensor(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+    if len(value) != shape[level]:
+        raise InvalidTensor(
+            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
+        )
+    for item in value:
+        yield from _leaves(item, level + 1, shape, convert)
+
+
+def _as_float(found: Array, target: np.dtype[Any]) -> Array | None:
+    with np.errstate(over="ignore"):
+        cast = found.astype(target, copy=False)
+    if target.itemsize < 8 and found.dtype.kind == "f":
+        infinite = np.isinf(cast)
+        if infinite.any() and not np.isinf(found[infinite]).all():
+            return None
+    return cast
+
+
+def _as_integer(found: Array, target: np.dtype[Any]) -> Array | None:
+    info = np.iinfo(target)
+    if int(found.min()) < info.min or int(found.max()) > info.max:
+        return None
+    return found.astype(target, copy=False)
+
+
+# -- one element
+
+
+def _check_type(value: Any, row: DType) -> None:
+    if row.kind != "c" and row.name not in ("float16", "bfloat16"):
+        return
+    while isinstance(value, list) and value:
+        value = value[0]
+    raise UnsupportedType(
+        f"Conversion of JSON Value: {quote(value)} to type: {_type_name(row)}",
+        hint="Send it over gRPC, where TensorProto carries it.",
+    )
+
+
+def _converter(row: DType) -> Callable[[Any], Any]:
+    if row.kind == "s":
+        return _text
+    if row.kind == "b":
+        return _bool
+    return _float(row) if row.kind == "f" else _integer(row)
+
+
+def _text(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise InvalidTensor(f"JSON Value: {quote(value)} has half of a surrogate pair.") from None
+    if not isinstance(value, dict):
+        raise _type_error(value, "string")
+    if not is_base64(value):
+        raise InvalidTensor(f"JSON Value: {quote(value)} not formatted correctly for base64 data")
+    try:
+        return base64.b64decode(value[B64].encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise InvalidTensor("Unable to base64 decode") from None
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _type_error(value, "bool")
+
+
+def _float(row: DType) -> Callable[[Any], Any]:
+    kind = numpy_dtype(row.name).type
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _type_error(value, _type_name(row))
+        with np.errstate(over="ignore"):
+            cast = kind(value)
+        if np.isinf(cast) and not np.isinf(value):
+            largest = np.finfo(kind).max
+            raise InvalidTensor(
+                f"JSON Value: {quote(value)} Type: Number is out of range of type: {_type_name(row)} "
+                f"(-{largest} to {largest})"
+            )
+        return cast
+
+    return convert
+
+
+def _integer(row: DType) -> Callable[[Any], int]:
+    info = np.iinfo(numpy_dtype(row.name))
+
+    def convert(value: Any) -> int:
+        if (
+            isinstance(value, float)
+            and value.is_integer()
+            and (abs(value) < EXACT or not info.min <= value <= info.max)
+        ):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _type_error(value, row.name)
+        if not info.min <= value <= info.max:
+            raise InvalidTensor(
+                f"JSON Value: {quote(value)} Type: Number is out of range of type: {row.name} "
+                f"({info.min} to {info.max})"
+            )
+        return value
+
+    return convert
+
+
+def is_base64(value: Any) -> bool:
+    """`{"b64": "..."}`: exactly that key, and a string."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(B64), str)
+
+
+def is_object(value: Any) -> bool:
+    return isinstance(value, dict) and not is_base64(value)
+
+
+def _type_error(value: Any, expected: str) -> InvalidTensor:
+    names = {bool: str(value), dict: "Object", list: "Array", str: "String", type(None): "Null"}
+    found = names.get(type(value), "Number")
+    return InvalidTensor(f"JSON Value: {quote(value)} Type: {found} is not of expected type: {expected}")
+
+
+def _type_name(row: DType) -> str:
+    return _TYPE_NAMES.get(row.name, row.name)
+
+
+def _format_error(value: Any, text: str) -> InvalidRequest:
+    return InvalidRequest(f"JSON Value: {quote(value)} {text}")
+
+
+def _listing(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"
+
+
+# -- out
+
+
+def encode_outputs(outputs: Tensors, *, by_row: bool) -> bytes:
+    """{"predictions": [...]} or {"outputs": ...}; the name of a lone output is dropped.
+
+    Errors: InvalidTensor when outputs cannot be cut into rows, UnsupportedType for complex.
+    """
+    if not by_row:
+        texts = {name: _json(name, array) for name, array in outputs.items()}
+        value = next(iter(texts.values())) if len(texts) == 1 else _object_text(texts)
+        return b'{"outputs": ' + value + b"}"
+    _check_rows(outputs)
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return b'{"predictions": ' + _json(name, array) + b"}"
+    count = len(next(iter(outputs.values())))
+    rows = [_object_text({name: _json(name, array[at]) for name, array in outputs.items()}) for at in range(count)]
+    return b'{"predictions": [' + b",".join(rows) + b"]}"
+
+
+def _check_rows(outputs: Tensors) -> None:
+    size = -1
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise InvalidTensor(f"Tensor name: {name} has no shape information ")
+        if size >= 0 and len(array) != size:
+            raise InvalidTensor(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}")
+        size = len(array)
+
+
+def _object_text(texts: dict[str, bytes]) -> bytes:
+    return b"{" + b",".join([string(name) + b": " + text for name, text in texts.items()]) + b"}"
+
+
+def _json(name: str, value: Any) -> bytes:
+    """Strings of outputs called *_bytes are {"b64": ...}; so is any string that is not UTF-8."""
+    array = np.asarray(value, dtype=object if isinstance(value, (bytes, str)) else None)
+    if array.dtype.kind not in "OSU":
+        return numbers(array)
+    as_bytes = name.endswith("_bytes")
+    texts = np.empty(array.size, object)
+    texts[:] = [_string(item, as_bytes) for item in array.reshape(-1)]
+    return orjson.dumps(texts.reshape(array.shape).tolist())
+
+
+def _string(item: Any, as_bytes: bool) -> Any:
+    raw = item if isinstance(item, bytes) else str(item).encode()
+    if not as_bytes:
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            pass
+    return {B64: base64.b64encode(raw).decode()}

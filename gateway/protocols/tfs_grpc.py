@@ -1,0 +1,261 @@
+"""TensorFlow Serving's gRPC API: Predict, GetModelMetadata, GetModelStatus.
+
+Methods are bytes -> nouns -> bytes; grpc.aio sits outside and gets generic handlers on raw
+bytes. Classify, Regress, MultiInference and HandleReloadConfigRequest are not registered, so
+gRPC itself answers UNIMPLEMENTED; to add one is one more row in METHODS.
+
+Rule 1: every call is observed once, with gRPC's name of its outcome.
+Rule 2: the deadline of the call travels with it, and its cancellation is the task's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from gateway.config import Limits
+from gateway.core.dtypes import Tensors, dtype
+from gateway.core.signature import SERVING_DEFAULT, Signature
+from gateway.errors import GatewayError, InvalidRequest, InvalidTensor, TooLarge, UnknownSignature, UnsupportedType
+from gateway.protocols.ids import request_id_of
+from gateway.protocols.pool import message
+from gateway.protocols.status import status_of
+from gateway.protocols.tensors import decode, encode, field
+from gateway.protocols.tfs import SIGNATURE_DEF, dimensions, unknown_signature, version_states
+from gateway.serving.observe import Observe
+from gateway.serving.predict import ModelSpec, PredictCall, Predictor
+
+PROTOCOL = "tfs-grpc"
+
+_ModelSpec = message("tensorflow.serving.ModelSpec")
+_PredictRequest = message("tensorflow.serving.PredictRequest")
+_MetadataRequest = message("tensorflow.serving.GetModelMetadataRequest")
+_MetadataResponse = message("tensorflow.serving.GetModelMetadataResponse")
+_StatusRequest = message("tensorflow.serving.GetModelStatusRequest")
+_StatusResponse = message("tensorflow.serving.GetModelStatusResponse")
+_SignatureDef = message("tensorflow.SignatureDef")
+_SignatureDefMap = message("tensorflow.serving.SignatureDefMap")
+_VersionStatus = message("tensorflow.serving.ModelVersionStatus")
+_STATE = _VersionStatus.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_name
+_CODE = message("tensorflow.serving.StatusProto").DESCRIPTOR.fields_by_name["error_code"].enum_type.values_by_name
+
+
+class Call:
+    """What one call needs besides its bytes, and what is told when it is over."""
+
+    __slots__ = ("deadline", "model", "request_id", "version")
+
+    def __init__(self, deadline: float, request_id: str) -> None:
+        self.deadline = deadline  # seconds of time.monotonic()
+        self.request_id = request_id
+        self.model = ""  # set once the model is known to exist
+        self.version: int | None = None
+
+
+Method = Callable[[bytes, Call], Awaitable[bytes]]
+
+
+class TfsGrpc:
+    """The two services over a Predictor. `content` answers with tensor_content instead of typed values."""
+
+    def __init__(self, predictor: Predictor, limits: Limits, observe: Observe, *, content: bool = False) -> None:
+        self._predictor = predictor
+        self._limits = limits
+        self._observe = observe
+        self._content = content
+
+    def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
+        methods: dict[str, dict[str, Method]] = {
+            "tensorflow.serving.PredictionService": {
+                "Predict": self.predict,
+                "GetModelMetadata": self.get_model_metadata,
+            },
+            "tensorflow.serving.ModelService": {"GetModelStatus": self.get_model_status},
+        }
+        return [
+            grpc.method_handlers_generic_handler(
+                service, {name: grpc.unary_unary_rpc_method_handler(self._serve(m)) for name, m in table.items()}
+            )
+            for service, table in methods.items()
+        ]
+
+    def _serve(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def serve(body: bytes, context: Any) -> bytes:
+            started = time.monotonic()
+            remaining = context.time_remaining()
+            seconds = self._limits.request_s if remaining is None else remaining
+            request_id = request_id_of(next((v for k, v in context.invocation_metadata() if k == "x-request-id"), None))
+            call = Call(started + seconds, request_id)
+            code = "CANCELLED"
+            try:
+                context.set_trailing_metadata((("x-request-id", request_id),))
+                answer = await method(body, call)
+                code = "OK"
+                return answer
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                status = status_of(error, request_id)
+                code = status.name
+                await context.abort(status.code, status.text)
+                raise
+            finally:
+                self._observe.request(
+                    protocol=PROTOCOL,
+                    model=call.model,
+                    version=call.version,
+                    code=code,
+                    seconds=time.monotonic() - started,
+                    request_id=request_id,
+                )
+
+        return serve
+
+    async def predict(self, body: bytes, call: Call) -> bytes:
+        request = _parse(_PredictRequest, body)
+        spec, signature = _spec(request)
+        wanted = signature or SERVING_DEFAULT
+        try:
+            lease = self._predictor.lease(spec, wanted)
+        except UnknownSignature as error:
+            call.model = spec.name
+            raise unknown_signature(error, f'Serving signature key "{wanted}" not found.') from None
+        with lease:
+            call.model, call.version = lease.model, lease.version
+            outputs = _output_filter(request, lease.signature)
+            inputs = self._inputs(request.inputs, lease.signature)
+            response = await lease.predict(PredictCall(inputs, outputs, call.deadline, call.request_id))
+            answer = [
+                field(1, field(1, name.encode()) + field(2, encode(array, content=self._content)))
+                for name, array in response.outputs.items()
+            ]
+            answer.append(_answered_by(response.model, response.version, response.signature))
+            return b"".join(answer)
+
+    def _inputs(self, protos: Any, signature: Signature) -> Tensors:
+        if len(protos) != len(signature.inputs) or any(spec.name not in protos for spec in signature.inputs):
+            raise _names_differ(set(protos), {spec.name for spec in signature.inputs})
+        tensors: Tensors = {}
+        for name, proto in protos.items():
+            try:
+                tensors[name] = decode(proto, self._limits.max_message_bytes)
+            except (InvalidTensor, TooLarge, UnsupportedType) as error:
+                raise type(error)(f"tensor parsing error: {name}: {error.message}", hint=error.hint) from None
+            if tensors[name].size > self._limits.max_elements:
+                raise TooLarge(
+                    f"tensor parsing error: {name}: {tensors[name].size} elements, "
+                    f"expected at most {self._limits.max_elements}.",
+                    hint="The limit is limits.max_elements.",
+                )
+        return tensors
+
+    async def get_model_metadata(self, body: bytes, call: Call) -> bytes:
+        request = _parse(_MetadataRequest, body)
+        spec, _ = _spec(request)
+        if not request.metadata_field:
+            raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise InvalidRequest(f"Metadata field {name} is not supported")
+        call.model, call.version, signatures = self._predictor.signatures(spec)
+        found = _SignatureDefMap()
+        for key, signature in signatures.items():
+            found.signature_def[key].CopyFrom(_signature_def(signature))
+        response = _MetadataResponse()
+        response.model_spec.name = call.model
+        response.model_spec.version.value = call.version
+        packed = response.metadata[SIGNATURE_DEF]
+        packed.type_url = f"type.googleapis.com/{found.DESCRIPTOR.full_name}"
+        packed.value = found.SerializeToString()
+        return bytes(response.SerializeToString())
+
+    async def get_model_status(self, body: bytes, call: Call) -> bytes:
+        request = _parse(_StatusRequest, body)
+        if not request.HasField("model_spec"):
+            raise InvalidRequest("Missing ModelSpec")
+        spec = request.model_spec
+        version = spec.version.value if spec.HasField("version") else None
+        response = _StatusResponse()
+        for number, state, code, text in version_states(self._predictor, spec.name, version):
+            entry = response.model_version_status.add(version=number, state=_STATE[state].number)
+            entry.status.error_code = _CODE[code].number
+            entry.status.error_message = text
+        call.model, call.version = spec.name, version
+        return bytes(response.SerializeToString())
+
+
+def _parse(kind: Any, body: bytes) -> Any:
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from None
+
+
+def _spec(request: Any) -> tuple[ModelSpec, str]:
+    """(which model, signature name or "")."""
+    if not request.HasField("model_spec"):
+        raise InvalidRequest("Missing ModelSpec")
+    spec = request.model_spec
+    if not spec.name:
+        raise InvalidRequest("ModelSpec has no name specified.")
+    choice = spec.WhichOneof("version_choice")
+    version = spec.version.value if choice == "version" else None
+    label = spec.version_label if choice == "version_label" else None
+    return ModelSpec(spec.name, version, label), spec.signature_name
+
+
+def _output_filter(request: Any, signature: Signature) -> tuple[str, ...]:
+    wanted = tuple(request.output_filter)
+    known = [spec.name for spec in signature.outputs] if wanted else []
+    for at, alias in enumerate(wanted):
+        if alias not in known:
+            raise InvalidTensor(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {{{','.join(sorted(known))}}}."
+            )
+        if alias in wanted[:at]:
+            raise InvalidTensor(f"duplicate output tensor alias: {alias}")
+    return wanted
+
+
+def _names_differ(sent: set[str], known: set[str]) -> GatewayError:
+    def listing(names: set[str]) -> str:
+        return ",".join(sorted(names))
+
+    if len(sent) == len(known):
+        return InvalidTensor(
+            f"input tensor alias not found in signature: {listing(sent - known)}. "
+            f"Inputs expected to be in the set {{{listing(known)}}}."
+        )
+    return InvalidTensor(
+        f"input size does not match signature: {len(sent)}!={len(known)} len({{{listing(sent)}}}) != "
+        f"len({{{listing(known)}}}). Sent extra: {{{listing(sent - known)}}}. "
+        f"Missing but required: {{{listing(known - sent)}}}."
+    )
+
+
+@lru_cache(maxsize=1024)
+def _answered_by(model: str, version: int, signature: str) -> bytes:
+    """PredictResponse.model_spec, the same for every answer of a version."""
+    spec = _ModelSpec(name=model, signature_name=signature)
+    spec.version.value = version
+    return field(2, bytes(spec.SerializeToString()))
+
+
+def _signature_def(signature: Signature) -> Any:
+    proto = _SignatureDef(method_name=signature.method)
+    for specs, infos in ((signature.inputs, proto.inputs), (signature.outputs, proto.outputs)):
+        for spec in specs:
+            info = infos[spec.name]
+            info.name = spec.tensor
+            info.dtype = dtype(spec.dtype).tensorflow
+            info.tensor_shape.unknown_rank = spec.shape is None
+            for size, name in dimensions(spec):
+                info.tensor_shape.dim.add(size=size, name=name)
+    return proto

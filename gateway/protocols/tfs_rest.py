@@ -1,0 +1,148 @@
+"""TensorFlow Serving's REST API: predict (rows and columns), metadata, status.
+
+Rule 1: the two patterns, the order of checks and the texts are the original's: whatever does
+        not match under /v1/ is 400 "Malformed request", not 404 or 405.
+Rule 2: every call is observed once, with gRPC's name of its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any
+from urllib.parse import unquote
+
+from gateway.config import Limits
+from gateway.core.signature import SERVING_DEFAULT
+from gateway.errors import InvalidRequest, UnknownSignature, UnsupportedType
+from gateway.protocols.http import Request, Response, Route, error_response, json_response
+from gateway.protocols.json_tensors import Decoder, encode_outputs
+from gateway.protocols.json_text import loads, quote
+from gateway.protocols.status import status_of
+from gateway.protocols.tfs import MAX_INT64, metadata_json, unknown_signature, version_states
+from gateway.serving.observe import Observe
+from gateway.serving.predict import ModelSpec, PredictCall, Predictor
+
+PROTOCOL = "tfs-rest"
+
+_ANY = re.compile(r"(?i)/v1/.*")
+_CALL = re.compile(
+    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?:(classify|regress|predict)"
+)
+_READ = re.compile(r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?(?:/(metadata))?")
+
+
+class _Seen:
+    """What is told when the request is over."""
+
+    __slots__ = ("model", "version")
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.version: int | None = None
+
+
+class TfsRest:
+    """The routes below /v1/ over a Predictor."""
+
+    def __init__(self, predictor: Predictor, limits: Limits, observe: Observe) -> None:
+        self._predictor = predictor
+        self._limits = limits
+        self._observe = observe
+
+    def routes(self) -> list[Route]:
+        return [Route(_ANY, self._serve, methods=())]
+
+    async def _serve(self, request: Request, _: re.Match[str]) -> Response:
+        started = time.monotonic()
+        seen, code = _Seen(), "CANCELLED"
+        try:
+            response = await self._dispatch(request, seen, started)
+            code = "OK"
+            return response
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  status_of logs what nobody expected
+            status = status_of(error, request.request_id)
+            code = status.name
+            return error_response(status)
+        finally:
+            self._observe.request(
+                protocol=PROTOCOL,
+                model=seen.model,
+                version=seen.version,
+                code=code,
+                seconds=time.monotonic() - started,
+                request_id=request.request_id,
+            )
+
+    async def _dispatch(self, request: Request, seen: _Seen, started: float) -> Response:
+        if request.method == "POST" and (match := _CALL.fullmatch(request.path)):
+            spec, verb = _model_spec(match), match[4].lower()
+            if verb == "predict":
+                return await self._predict(spec, request, seen, started)
+            raise UnsupportedType(
+                f"The method {verb} is not served.",
+                hint=f"Call /v1/models/{spec.name}:predict with the model's inputs.",
+            )
+        if request.method in ("GET", "HEAD") and (match := _READ.fullmatch(request.path)):
+            if not match[1]:
+                raise InvalidRequest("Missing model name in request.", hint="GET /api/v1/models lists all models.")
+            return self._metadata(_model_spec(match), seen) if match[4] else self._status(_model_spec(match), seen)
+        if request.method == "OPTIONS":
+            if request.headers.get(b"origin", b"").startswith((b"http://", b"https://")):
+                return Response(b"")
+            raise InvalidRequest("Origin header is missing in CORS preflight")
+        raise InvalidRequest(f"Malformed request: {request.method} {request.path[:256]}")
+
+    async def _predict(self, spec: ModelSpec, request: Request, seen: _Seen, started: float) -> Response:
+        body = request.body
+        document = loads(body, self._limits.max_json_depth)
+        if not isinstance(document, dict):
+            raise InvalidRequest(f"JSON Value: {quote(document)} Is not object")
+        signature = _signature_name(document)
+        try:
+            lease = self._predictor.lease(spec, signature)
+        except UnknownSignature as error:
+            seen.model = spec.name
+            text = f'Serving signature name: "{signature}" not found in signature def'
+            raise unknown_signature(error, text) from None
+        with lease:
+            seen.model, seen.version = lease.model, lease.version
+            has_bools = b"true" in body or b"false" in body
+            inputs, by_row = Decoder(lease.signature, self._limits, has_bools=has_bools).inputs(document)
+            call = PredictCall(inputs, (), started + self._limits.request_s, request.request_id)
+            response = await lease.predict(call)
+            return Response(encode_outputs(response.outputs, by_row=by_row))
+
+    def _metadata(self, spec: ModelSpec, seen: _Seen) -> Response:
+        seen.model, seen.version, signatures = self._predictor.signatures(spec)
+        return json_response(metadata_json(seen.model, seen.version, signatures))
+
+    def _status(self, spec: ModelSpec, seen: _Seen) -> Response:
+        """A label in the path is ignored, as the original does."""
+        found = [
+            {"version": str(version), "state": state, "status": {"error_code": code, "error_message": text}}
+            for version, state, code, text in version_states(self._predictor, spec.name, spec.version)
+        ]
+        seen.model, seen.version = spec.name, spec.version
+        return json_response({"model_version_status": found})
+
+
+def _model_spec(match: re.Match[str]) -> ModelSpec:
+    version = None
+    if match[2]:
+        version = int(match[2]) if len(match[2]) < 40 else MAX_INT64 + 1
+        if version > MAX_INT64:
+            raise InvalidRequest(f"Failed to convert version: {match[2][:256]} to numeric.")
+    return ModelSpec(unquote(match[1]), version, unquote(match[3]) if match[3] else None)
+
+
+def _signature_name(document: dict[str, Any]) -> str:
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise InvalidRequest(
+            f"JSON Value: {quote(document)} not formatted correctly. 'signature_name' key must be a string value."
+        )
+    return name or SERVING_DEFAULT

@@ -1,0 +1,233 @@
+"""A Predictor over plain numpy functions, and servers around it: what the protocol tests talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gateway.config import Limits, Settings
+from gateway.core.dtypes import Tensors
+from gateway.core.signature import SERVING_DEFAULT, Signature, TensorSpec
+from gateway.core.version import State
+from gateway.errors import ModelNotFound, Overloaded, UnknownLabel, UnknownSignature
+from gateway.protocols.servers import Servers
+from gateway.serving.predict import Lease, ModelSpec, ModelStatus, PredictCall, PredictResponse, VersionStatus
+
+Run = Callable[[Tensors], Tensors | Awaitable[Tensors]]
+
+
+@dataclass(frozen=True)
+class Model:
+    run: Run
+    signature: Signature
+    versions: tuple[int, ...] = (1,)
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
+
+    def all_signatures(self) -> dict[str, Signature]:
+        return {SERVING_DEFAULT: self.signature, **self.signatures}
+
+
+def model(run: Run, inputs: Sequence[str], outputs: Sequence[str], versions: tuple[int, ...] = (1,)) -> Model:
+    from gateway.core.signature import parse_spec
+
+    return Model(run, Signature(tuple(map(parse_spec, inputs)), tuple(map(parse_spec, outputs))), versions)
+
+
+class DoubleLease(Lease):
+    def __init__(self, predictor: Double, found: Model, name: str, version: int, signature: Signature) -> None:
+        self._predictor, self._found = predictor, found
+        self.model, self.version, self.signature, self.artifact = name, version, signature, "double"
+        predictor.leases += 1
+
+    async def predict(self, call: PredictCall) -> PredictResponse:
+        self._predictor.calls.append(call)
+        self.signature.check(call.inputs)
+        answer = self._found.run(call.inputs)
+        outputs = answer if isinstance(answer, dict) else await answer
+        wanted = self.signature.select(call.outputs)
+        return PredictResponse(
+            {spec.name: outputs[spec.name] for spec in wanted},
+            self.model,
+            self.version,
+            self.signature.name,
+            self.artifact,
+        )
+
+    def release(self) -> None:
+        self._predictor.leases -= 1
+
+
+class Double:
+    """Implements Predictor. `calls` are the PredictCalls that arrived; `leases` those not given back."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self._models = dict(models)
+        self.calls: list[PredictCall] = []
+        self.leases = 0
+        self.ready = True
+
+    def _find(self, spec: ModelSpec) -> tuple[Model, int]:
+        if spec.label is not None:
+            raise UnknownLabel(f"Unrecognized servable version label: {spec.label}")
+        found = self._models.get(spec.name)
+        if found is None or (spec.version is not None and spec.version not in found.versions):
+            raise ModelNotFound(f"Servable not found for request: {spec}")
+        return found, max(found.versions) if spec.version is None else spec.version
+
+    def lease(self, spec: ModelSpec, signature: str = SERVING_DEFAULT) -> Lease:
+        found, version = self._find(spec)
+        known = found.all_signatures()
+        if signature not in known:
+            raise UnknownSignature("no such signature", hint=f"The model has: {', '.join(known)}.")
+        return DoubleLease(self, found, spec.name, version, known[signature])
+
+    def signatures(self, spec: ModelSpec) -> tuple[str, int, Mapping[str, Signature]]:
+        found, version = self._find(spec)
+        return spec.name, version, found.all_signatures()
+
+    def status(self, name: str, version: int | None = None) -> ModelStatus:
+        found = self._models.get(name)
+        versions = sorted(found.versions, reverse=True) if found else []
+        shown = [VersionStatus(v, State.AVAILABLE, "passed") for v in versions if version in (None, v)]
+        if name == "broken":
+            shown = [VersionStatus(7, State.FAILED, "failed", "graph.onnx ends at byte 12.", "Copy it again.", "convert")]
+        if not shown:
+            raise ModelNotFound(f"no model {name}")
+        return ModelStatus(name, shown)
+
+    def models(self) -> Sequence[ModelStatus]:
+        return [self.status(name) for name in self._models]
+
+    def describe(self, name: str, version: int) -> dict[str, Any]:
+        self.status(name, version)
+        report = {"verdict": "passed", "oracle": "numpy"} if name != "broken" else None
+        return {"name": name, "version": version, "verification": report}
+
+
+def half_plus_two() -> Model:
+    def run(inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"] * np.float32(0.5) + np.float32(2)}
+
+    x = TensorSpec("x", "float32", (None, 1), tensor="x:0")
+    y = TensorSpec("y", "float32", (None, 1), tensor="y:0")
+    return Model(run, Signature((x,), (y,)), versions=(122, 123))
+
+
+def identity(dtype: str, shape: str = "...") -> Model:
+    spec = TensorSpec("x", dtype, None)
+    return Model(lambda inputs: {"y": inputs["x"]}, Signature((spec,), (replace(spec, name="y", tensor="y"),)))
+
+
+async def _slow(inputs: Tensors) -> Tensors:
+    await asyncio.sleep(float(inputs["x"].reshape(-1)[0]))
+    return {"y": inputs["x"]}
+
+
+def _raise(error: Exception) -> Run:
+    def run(inputs: Tensors) -> Tensors:
+        raise error
+
+    return run
+
+
+def _picture(inputs: Tensors) -> Tensors:
+    texts = np.array([b"caf\xc3\xa9", b"\xff\x00"], object)
+    return {"label": texts, "raw_bytes": texts}
+
+
+def models() -> dict[str, Model]:
+    """Every model that the protocol tests call, by name."""
+    found = {f"id_{name}": identity(name) for name in ("float32", "float64", "float16", "bfloat16", "int8", "int16")}
+    found |= {f"id_{name}": identity(name) for name in ("int32", "int64", "uint8", "uint16", "uint32", "uint64")}
+    found |= {f"id_{name}": identity(name) for name in ("bool", "string", "complex64", "complex128")}
+    return found | {
+        "half_plus_two": half_plus_two(),
+        "flat": model(lambda t: {"y": t["x"] / 2 + 2}, ["x:float64[?]"], ["y:float64[?]"]),
+        "two": model(
+            lambda t: {"sum": t["a"] + t["b"], "difference": t["a"] - t["b"]},
+            ["a:float32[?]", "b:float32[?]"],
+            ["sum:float32[?]", "difference:float32[?]"],
+        ),
+        "scalar": model(lambda t: {"y": t["x"].sum()}, ["x:float32[?]"], ["y:float32[]"]),
+        "uneven": model(lambda t: {"y": t["x"], "z": t["x"][:1]}, ["x:float32[?]"], ["y:float32[?]", "z:float32[?]"]),
+        "strings": model(_picture, ["x:float32[?]"], ["label:string[?]", "raw_bytes:string[?]"]),
+        "nan": model(
+            lambda t: {"y": np.array([[np.nan, 1], [np.inf, -np.inf]], np.float32)}, ["x:float32[?]"], ["y:float32[?,2]"]
+        ),
+        "slow": model(_slow, ["x:float32[?]"], ["y:float32[?]"]),
+        "full": model(
+            _raise(Overloaded("the queue of full has 1024 requests.")), ["x:float32[?]"], ["y:float32[?]"]
+        ),
+        "bug": model(_raise(KeyError("secret inside")), ["x:float32[?]"], ["y:float32[?]"]),
+    }
+
+
+class Seen:
+    """An Observe that remembers."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+
+    def request(self, **told: Any) -> None:
+        self.requests.append(told)
+
+
+@dataclass
+class Running:
+    """Live servers in a thread of their own."""
+
+    addresses: dict[str, str]
+    predictor: Double
+    seen: Seen
+    servers: Servers
+    loop: asyncio.AbstractEventLoop
+
+    def url(self, path: str, listener: str = "http") -> str:
+        return f"http://{self.addresses[listener]}{path}"
+
+    def do(self, work: Any, timeout_s: float = 10.0) -> Any:
+        """Run a coroutine in the servers' loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
+
+
+@contextlib.contextmanager
+def running(**limits: Any) -> Iterator[Running]:
+    """Servers over `models()` on free ports, in a thread."""
+    settings = Settings(grpc_port=0, http_port=0, admin_port=0, metrics_port=0, limits=Limits(**limits))
+    predictor, seen = Double(models()), Seen()
+    started: list[Running] = []
+    up, done = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        servers = Servers(settings, predictor, lambda: ("text/plain; version=0.0.4", b"up 1\n"), seen)
+        addresses = await servers.start()
+        started.append(Running(addresses, predictor, seen, servers, asyncio.get_running_loop()))
+        up.set()
+        while not done.is_set():
+            await asyncio.sleep(0.01)
+        await servers.stop()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    try:
+        assert up.wait(20), "the servers did not start"
+        yield started[0]
+    finally:
+        done.set()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until `true()`; fails after `seconds`."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"not true after {seconds} s"
+        time.sleep(0.01)
