@@ -64,8 +64,9 @@ def wanted(candidates: Sequence[Candidate], serve: int) -> tuple[Candidate, ...]
     """
     chosen: dict[int, Candidate] = {}
     for candidate in sorted(candidates, key=lambda c: c.age, reverse=True):
-        if candidate.version in chosen or candidate.state in (State.FAILED, State.DRAINING):
+        if candidate.version in chosen or candidate.state is State.FAILED:
             continue
+        # A draining one that is there will be loaded again: nothing else may drain meanwhile.
         if candidate.present or _stands_in(candidate, candidates):
             chosen[candidate.version] = candidate
     return tuple(chosen[version] for version in sorted(chosen, reverse=True)[:serve])
@@ -92,7 +93,8 @@ def next_step(candidates: Sequence[Candidate], *, serve: int = 1) -> Step | None
         proven = [c for c in proven if c.present or _stands_in(c, candidates)]
         if proven:
             return _step(max(proven, key=lambda c: c.age), Action.LOAD)
-    if all(c.state is State.AVAILABLE for c in target):
+    all_serve = all(c.state is State.AVAILABLE for c in target)
+    if all_serve:
         spare = [c for c in candidates if c.state is State.AVAILABLE and c not in target]
         if spare:
             return _step(min(spare, key=lambda c: c.age), Action.DRAIN)
