@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 from gateway.core.artifact import Fact
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.probes import Hint
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import MissingHop
 
@@ -141,6 +142,8 @@ class Oracle(ABC):
 
     name: str
     """Who judges, with version: "onnx ReferenceEvaluator 1.23.2"."""
+    reason: str = ""
+    """Why not the first judge, where there is a second; else ""."""
 
     @abstractmethod
     def run(self, inputs: Tensors) -> Tensors:
@@ -149,6 +152,10 @@ class Oracle(ABC):
     def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
         """(node name, operator, its outputs by tensor name) in topological order; empty when it cannot look inside."""
         return iter(())
+
+    def use_second(self, reason: str) -> bool:
+        """Hand over to a faster judge of less independence, noting `reason`. False when there is none."""
+        return False
 
 
 class Format(ABC):
@@ -164,7 +171,10 @@ class Format(ABC):
 
     @abstractmethod
     def match(self, source: Source) -> Match | None:
-        """Gateway side: is it mine? Cheap; never raises for strange bytes, never reads a file whole."""
+        """Gateway side: is it mine? Cheap; never raises for strange bytes, never reads a file whole.
+
+        Of two models of this format in one folder the first is taken; detect finds the other.
+        """
 
     @abstractmethod
     def inspect(self, source: Source, match: Match, options: ModelOptions) -> Inspection:
@@ -175,8 +185,15 @@ class Format(ABC):
         """Child side: write the artifact's files into `out`. Errors: ConversionError."""
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
-        """Child side: a judge that has not read the converter, or None. It answers in `signature`'s names."""
+        """Child side: a judge that has not read the converter, or None. It answers in `signature`'s names.
+
+        Errors: ConversionError says why nobody can judge; the model is then `unverified` with that reason.
+        """
         return None
+
+    def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
+        """Child side: what the graph says of integer inputs, by public name: probes stay inside it."""
+        return {}
 
     def check_target(self, target: str) -> str:
         """The target to convert to, "auto" resolved. Errors: MissingHop."""

@@ -1,0 +1,81 @@
+"""The Jobs of one conversion: same limits, same scratch folder, one clock a stage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gateway.config import Jobs as JobSettings
+from gateway.process.job import Interpreters, JobResult, JobSpec, Progress, run_job
+
+Report = Callable[[str, float | None], None]
+"""(stage, fraction in 0..1 or None): how far it is."""
+
+LEAST_MEMORY = 2 << 30  # bytes; an interpreter with onnx, onnxruntime and a small model needs 200 MB
+PER_BYTE = 6  # of the drop: its bytes, arrays of them, and a runtime's own copy, with room for activations
+
+
+def memory_limit(settings: JobSettings, drop_bytes: int) -> int:
+    """Bytes of resident memory for a Job over a drop of this size; at most 3/4 of the machine."""
+    if settings.memory_bytes:
+        return settings.memory_bytes
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(max(LEAST_MEMORY, LEAST_MEMORY // 2 + PER_BYTE * drop_bytes), machine * 3 // 4)
+
+
+class Jobs:
+    """A context: its folder below `scratch` goes when it ends, with everything the Jobs left there."""
+
+    def __init__(
+        self,
+        environments: Interpreters,
+        settings: JobSettings,
+        scratch: Path,
+        drop_bytes: int,
+        report: Report | None = None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
+        self.seconds: dict[str, float] = {}
+        self.sandbox = ""
+        self._environments, self._settings, self._report, self._cancel = environments, settings, report, cancel
+        self._memory = memory_limit(settings, drop_bytes)
+        self._count = 0
+
+    def run(self, task: str, arguments: dict[str, Any], *, environment: str, stage: str) -> JobResult:
+        """Run one Job; its files stay until the context ends. Errors: as process.job.run_job."""
+        self._count += 1
+        self.say(stage)
+        result = run_job(
+            JobSpec(task, arguments, environment, self._settings.timeout_s, self._memory, stage),
+            environments=self._environments,
+            folder=self.folder / f"{self._count}-{stage}",
+            progress=self._pass_on,
+            cancel=self._cancel,
+            min_level=self._settings.sandbox_min_level,
+        )
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + result.seconds
+        self.sandbox = result.sandbox
+        return result
+
+    def say(self, stage: str, fraction: float | None = None) -> None:
+        if self._report is not None:
+            self._report(stage, fraction)
+
+    def _pass_on(self, progress: Progress) -> None:
+        self.say(progress.stage, progress.fraction)
+
+    def __enter__(self) -> Jobs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,254 @@
+"""Converter: from a recognised model to a proven artifact in a folder. Blocking; called from threads.
+
+    plan -> convert Job -> gateway.json (not judged yet) -> oracle Job, run Job -> verdict -> gateway.json
+
+Rule 1: a verification that failed is an answer, not an error: it is in the Artifact, and who
+        asked decides.
+Rule 2: nothing of a model is read in this process but gateway.json and tensors in our own frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.config import Settings
+from gateway.convert import report
+from gateway.convert import vectors as owners_vectors
+from gateway.convert.jobs import Jobs, Report
+from gateway.convert.plan import Hop, converter_name, plan
+from gateway.convert.verify import Finding, Question, prove, prove_given
+from gateway.core.artifact import FILE, Artifact, Verdict, Verification
+from gateway.core.dtypes import Tensors
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.signature import Signature
+from gateway.errors import DropError, GatewayError, InvalidTensor, JobCrashed, StoreError, UsageError
+from gateway.formats.base import Conversion, Format, Match, Source, all_formats
+from gateway.formats.tasks import Subject
+from gateway.process.environments import Environment, EnvironmentInfo
+
+
+class Environments(Protocol):
+    """What the converter needs of process/environments.py."""
+
+    def find(self, name: str) -> Environment: ...
+    def ensure(self, name: str, progress: Callable[[str], None] | None = None) -> Environment: ...
+    def known(self) -> list[EnvironmentInfo]: ...
+
+
+@dataclass(frozen=True)
+class ConvertRequest:
+    """`digest` is the store's key of the result; `vectors` the folder of the owner's input_*.npy, output_*.npy."""
+
+    source: Source
+    match: Match
+    options: ModelOptions
+    labels: tuple[str, ...] = ()
+    vectors: Path | None = None
+    digest: str = ""
+    verify: bool = True
+    source_digest: str = ""
+
+
+class Converter:
+    """Safe for several threads; how many convert at once is jobs.concurrency."""
+
+    def __init__(self, environments: Environments, settings: Settings, scratch: Path) -> None:
+        self._environments = environments
+        self._settings = settings
+        self._scratch = scratch
+        self._admitted = threading.BoundedSemaphore(settings.jobs.concurrency)
+        self._identities: dict[str, str] = {}
+
+    def identity(self, source: Format) -> str:
+        """Which converter, oracle and packages answer for this format: part of the store's key."""
+        if source.name not in self._identities:
+            digests = {info.name: info.digest for info in self._environments.known()}
+            used = sorted({source.environment, "base"})
+            packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used)
+            self._identities[source.name] = f"{converter_name(source)}, {packages}"
+        return self._identities[source.name]
+
+    def convert(
+        self,
+        request: ConvertRequest,
+        out: Path,
+        *,
+        progress: Report | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Artifact:
+        """Write the artifact's files and gateway.json into `out` (an empty folder).
+
+        Errors: ConversionError, DropError (vectors), JobError, ModelRunError, EnvironmentMissing,
+        EnvironmentBroken, StoreError.
+        """
+        hop = plan(request.match.format, request.options.target)[0]
+        subject = _subject(request.source, request.match, request.options)
+        with self._admitted, self._jobs(request.source, progress, cancel) as jobs:
+            environment = self._ensure(hop, jobs)
+            result = jobs.run(
+                "gateway.formats.tasks:convert",
+                subject.to_json() | {"target": hop.target},
+                environment=hop.environment,
+                stage="convert",
+            )
+            conversion = _conversion(result.value)
+            _move(result.out, out)
+            artifact = self._artifact(request, hop, conversion, environment, jobs, out)
+            report.write(artifact, out)
+            owner = _vectors(request.vectors, artifact.signatures[0]) if request.verify else None
+            finding = prove(jobs, self._question(subject, hop, conversion, artifact, out, request.verify), owner)
+            artifact = _judged(artifact, finding, jobs)
+            report.write(artifact, out)
+            return artifact
+
+    def inspect(
+        self, source: Source, match: Match, options: ModelOptions, *, cancel: threading.Event | None = None
+    ) -> dict[str, Any]:
+        """formats.base.Inspection as JSON. Errors: ConversionError, JobError, EnvironmentMissing."""
+        chosen = all_formats()[match.format]
+        with self._jobs(source, None, cancel) as jobs:
+            self._environments.ensure(chosen.environment)
+            arguments = _subject(source, match, options).to_json()
+            return jobs.run(
+                "gateway.formats.tasks:inspect", arguments, environment=chosen.environment, stage="inspect"
+            ).value
+
+    def verify(
+        self,
+        source: Source,
+        match: Match,
+        options: ModelOptions,
+        artifact_folder: Path,
+        *,
+        inputs: Tensors | None = None,
+        expected: Tensors | None = None,
+        vectors: Path | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Verification:
+        """Judge an artifact that is there, on probes or on `inputs`, against the oracle or against `expected`."""
+        if expected is not None and inputs is None:
+            raise UsageError("expected outputs without inputs; expected both, or inputs alone.")
+        artifact = _read_artifact(artifact_folder)
+        hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment)
+        subject = _subject(source, match, options)
+        with self._jobs(source, None, cancel) as jobs:
+            self._ensure(hop, jobs)
+            facts = artifact.provenance.facts
+            conversion = Conversion(
+                artifact.kind, artifact.signatures, facts, quantised=any(f.what == "quantised by" for f in facts)
+            )
+            question = self._question(subject, hop, conversion, artifact, artifact_folder, judge=True)
+            if inputs is not None:
+                return prove_given(jobs, question, inputs, expected)
+            owner = _vectors(vectors, artifact.signatures[0])
+            return prove(jobs, question, owner).verification
+
+    def _jobs(self, source: Source, progress: Report | None, cancel: threading.Event | None) -> Jobs:
+        size = sum(source.path(name).stat().st_size for name in source.files)
+        return Jobs(self._environments, self._settings.jobs, self._scratch, size, progress, cancel)
+
+    def _ensure(self, hop: Hop, jobs: Jobs) -> Environment:
+        found = {}
+        for name in dict.fromkeys((hop.environment, "base")):
+            found[name] = self._environments.ensure(name, lambda line: jobs.say(f"environment: {line}"))
+        return found[hop.environment]
+
+    def _question(
+        self, subject: Subject, hop: Hop, conversion: Conversion, artifact: Artifact, folder: Path, judge: bool
+    ) -> Question:
+        return Question(
+            subject=subject.to_json(),
+            environment=hop.environment,
+            artifact=artifact,
+            folder=folder,
+            quantised=conversion.quantised,
+            nan_weights=tuple(fact.value for fact in conversion.facts if fact.what == "NaN weights"),
+            seed=self._settings.verify.seed,
+            budget_s=self._settings.verify.reference_s,
+            judge=judge,
+        )
+
+    def _artifact(
+        self,
+        request: ConvertRequest,
+        hop: Hop,
+        conversion: Conversion,
+        environment: Environment,
+        jobs: Jobs,
+        out: Path,
+    ) -> Artifact:
+        """The artifact before anybody judged it."""
+        signatures = tuple(replace(s, labels=request.labels or s.labels) for s in conversion.signatures)
+        return Artifact(
+            digest=request.digest,
+            kind=conversion.kind,
+            signatures=signatures,
+            provenance=report.provenance(
+                request.match,
+                conversion,
+                source_digest=request.source_digest or request.digest,
+                converter=converter_name(all_formats()[hop.format]),
+                environment=f"{environment.name} {environment.digest[:16]}",
+                sandbox=jobs.sandbox,
+                seconds=jobs.seconds,
+            ),
+            verification=Verification(Verdict.UNVERIFIED, reason="not judged yet"),
+            files=report.file_sizes(out),
+        )
+
+
+def _subject(source: Source, match: Match, options: ModelOptions) -> Subject:
+    return Subject(all_formats()[match.format], source, match, options)
+
+
+def _conversion(value: dict[str, Any]) -> Conversion:
+    try:
+        return Conversion.from_json(value)
+    except (KeyError, TypeError, ValueError, GatewayError) as error:
+        raise JobCrashed(f"convert: the Job's answer is not a Conversion: {error!r}.") from error
+
+
+def _move(made: Path, out: Path) -> None:
+    """The Job's files into the artifact's folder: renamed where that is possible, else copied."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        for path in sorted(made.iterdir()):
+            if path.is_symlink():
+                raise JobCrashed(f"convert: the Job left a link where a file was expected: {path.name}.")
+            shutil.move(path, out / path.name)
+    except OSError as error:
+        raise StoreError(f"the artifact's files could not be stored: {os.strerror(error.errno or 0)}.") from error
+
+
+def _vectors(folder: Path | None, signature: Signature) -> tuple[Tensors, Tensors] | None:
+    """Errors: DropError, also for vectors that do not fit the signature."""
+    if folder is None:
+        return None
+    try:
+        return owners_vectors.read(folder, signature)
+    except InvalidTensor as error:
+        raise DropError(f"the owner's vectors in {folder.name}/: {error.message}", hint=error.hint) from error
+
+
+def _judged(artifact: Artifact, finding: Finding, jobs: Jobs) -> Artifact:
+    seconds = {stage: round(value, 3) for stage, value in jobs.seconds.items()}
+    return replace(
+        artifact,
+        signatures=tuple(s.with_batched(finding.batched) for s in artifact.signatures),
+        provenance=replace(artifact.provenance, seconds=seconds),
+        verification=finding.verification,
+    )
+
+
+def _read_artifact(folder: Path) -> Artifact:
+    try:
+        return Artifact.from_json(json.loads((folder / FILE).read_text()))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / FILE} cannot be read: {error}; expected the folder of an artifact.") from error

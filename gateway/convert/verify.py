@@ -1,0 +1,291 @@
+"""Proving an artifact: the source's oracle and the artifact answer the same calls, each in a child.
+
+    oracle Job   makes the probes and answers them with the source       formats/tasks:oracle
+    run Job      answers them with the artifact, on its runtime          runtimes/tasks:run
+    here         compares per case and output, unsorted, shapes and dtypes included
+
+Rule 1: `passed` needs a judge and at least one case; what nobody could judge is `unverified`
+        with the reason, never more.
+Rule 2: a case that the judge answers and the artifact refuses is a failure, not a skipped case.
+Rule 3: a Job that dies over the artifact is an error of the Job; one that dies over the source
+        leaves the model unverified and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.convert.batch import proof
+from gateway.convert.jobs import Jobs
+from gateway.core.artifact import Artifact, Verdict, Verification
+from gateway.core.compare import Comparison, compare
+from gateway.core.dtypes import Tensors
+from gateway.core.signature import Signature
+from gateway.errors import GatewayError, JobCancelled, JobError, ModelRunError
+from gateway.process import wire
+from gateway.process.job import JobResult
+
+OWNER = "vectors of the owner"
+ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should be finite
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call with what each side answered; `expected` is None where nobody judged it."""
+
+    name: str
+    kind: str
+    row: int | None
+    inputs: Path
+    expected: Tensors | None
+    judge: str = ""
+
+
+@dataclass
+class Answers:
+    """What the Jobs brought back."""
+
+    oracle: str = ""
+    reason: str = ""  # why the second judge sat
+    unjudged: str = ""  # why nobody did
+    sizing: str = ""
+    cases: list[Case] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    hints: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The report, and whether requests may be joined along the first dimension."""
+
+    verification: Verification
+    batched: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be proven. `subject` is formats.tasks.Subject as JSON; `folder` holds the artifact."""
+
+    subject: Mapping[str, Any]
+    environment: str  # of the oracle
+    artifact: Artifact
+    folder: Path
+    quantised: bool
+    nan_weights: tuple[str, ...] = ()
+    seed: int = 0
+    budget_s: float = 120.0
+    judge: bool = True  # False: verification is switched off; the artifact is still run once
+
+    @property
+    def signature(self) -> Signature:
+        return self.artifact.signatures[0]
+
+
+def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None) -> Finding:
+    """Verdict over probes and the owner's vectors. Errors: JobError, ModelRunError of the run Job."""
+    answers = _ask_oracle(jobs, question) if question.judge else Answers(unjudged="verification was switched off")
+    if owner is not None:
+        _add_given(jobs, answers, *owner)
+    run = _run(jobs, question, answers)
+    if not answers.cases and run.value["why"]:
+        return Finding(
+            Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {run.value['why']}"), batched=False
+        )
+    found = {case["name"]: case for case in run.value["cases"]}
+    comparisons = list(_compared(answers.cases, found, run.out, question))
+    batched, seen = proof(
+        question.signature,
+        {case.name: case.expected for case in answers.cases if case.expected is not None and not case.judge},
+        found,
+        run.out,
+    )
+    verification = _verdict(answers, comparisons, run.value["unstable"], question, _nan_case(found, run.out, question))
+    if verification.verdict is Verdict.FAILED and answers.oracle:
+        verification = _located(jobs, question, answers, verification)
+    return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
+
+
+def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tensors | None) -> Verification:
+    """One call the caller brings: against `expected`, else against the oracle. Errors: InvalidTensor, JobError."""
+    question.signature.check(inputs)
+    if expected is not None:
+        answers = Answers()
+        _add_given(jobs, answers, inputs, expected, judge="expected outputs as given")
+    else:
+        path = jobs.folder / "given.inputs"
+        wire.save(path, inputs)
+        answers = _ask_oracle(jobs, question, {"given": str(path)})
+        if not answers.cases:
+            return Verification(Verdict.UNVERIFIED, reason=answers.unjudged)
+    run = _run(jobs, question, answers)
+    found = {case["name"]: case for case in run.value["cases"]}
+    comparisons = list(_compared(answers.cases, found, run.out, question))
+    verification = _verdict(answers, comparisons, run.value["unstable"], question, "")
+    if verification.verdict is Verdict.FAILED and answers.oracle:
+        verification = _located(jobs, question, answers, verification)
+    return verification
+
+
+def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None = None) -> Answers:
+    arguments = dict(question.subject) | {
+        "signature": question.signature.to_json(),
+        "seed": question.seed,
+        "budget_s": question.budget_s,
+        "given": dict(given or {}),
+    }
+    try:
+        result = jobs.run("gateway.formats.tasks:oracle", arguments, environment=question.environment, stage="oracle")
+    except JobCancelled:
+        raise
+    except JobError as error:
+        return Answers(unjudged=f"the oracle gave no answer: {error.message}")
+    value = result.value
+    cases = [
+        Case(
+            case["name"],
+            case["kind"],
+            case["row"],
+            result.out / case["inputs"],
+            wire.load(result.out / case["outputs"]),
+        )
+        for case in value["cases"]
+    ]
+    return Answers(
+        value["oracle"], value["reason"], value["unjudged"], value["sizing"], cases, value["refused"], value["hints"]
+    )
+
+
+def _add_given(jobs: Jobs, answers: Answers, inputs: Tensors, expected: Tensors, judge: str = OWNER) -> None:
+    path = jobs.folder / "owner.inputs"
+    wire.save(path, inputs)
+    answers.cases.append(Case(judge, "given", None, path, expected, judge))
+
+
+def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
+    cases = [
+        {"name": case.name, "kind": case.kind, "row": case.row, "inputs": str(case.inputs.absolute())}
+        for case in answers.cases
+    ]
+    arguments = {
+        "folder": str(question.folder.absolute()),
+        "cases": cases,
+        "seed": question.seed,
+        "hints": answers.hints,
+    }
+    return jobs.run("gateway.runtimes.tasks:run", arguments, environment="base", stage="run")
+
+
+def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, question: Question) -> Iterable[Comparison]:
+    for case in cases:
+        answer = found[case.name]
+        if case.expected is None:
+            continue
+        if answer["error"]:
+            yield _broken(
+                case.name, "", f"the artifact refuses what {case.judge or 'the oracle'} takes: {answer['error']}"
+            )
+            continue
+        outputs = wire.load(out / answer["outputs"])
+        for name in [*case.expected, *(n for n in outputs if n not in case.expected)]:
+            if name not in outputs:
+                yield _broken(case.name, name, "the artifact has no such output")
+            elif name not in case.expected:
+                if not case.judge:  # the owner may bring some outputs only
+                    yield _broken(case.name, name, "the oracle has no such output")
+            else:
+                yield compare(
+                    case.expected[name], outputs[name], case=case.name, output=name, quantised=question.quantised
+                )
+
+
+def _broken(case: str, output: str, problem: str) -> Comparison:
+    return Comparison(case, output, "", (), float("nan"), float("nan"), problem=problem)
+
+
+def _nan_case(found: Mapping[str, Any], out: Path, question: Question) -> str:
+    """Where NaN weights reach the answer of an ordinary input: one sentence, or ""."""
+    if not question.nan_weights:
+        return ""
+    for case in found.values():
+        if case["kind"] not in ORDINARY or not case["outputs"]:
+            continue
+        for name, array in wire.load(out / case["outputs"]).items():
+            if array.dtype.kind in "fc" and bool(np.isnan(array).any()):
+                names = ", ".join(repr(weight) for weight in question.nan_weights[:10])
+                return f"weights {names} hold NaN, and output {name!r} of the finite input {case['name']!r} is NaN"
+    return ""
+
+
+def _verdict(
+    answers: Answers, comparisons: list[Comparison], unstable: list[str], question: Question, nan: str
+) -> Verification:
+    judges = [answers.oracle] if answers.oracle and any(not case.judge for case in answers.cases) else []
+    judges += sorted({case.judge for case in answers.cases if case.judge})
+    oracle = ", ".join(judges)
+    failed = [comparison for comparison in comparisons if not comparison.passed]
+    if nan:
+        return Verification(Verdict.FAILED, oracle, nan, tuple(comparisons))
+    if unstable:
+        names = ", ".join(repr(name) for name in unstable)
+        reason = f"output {names} differs between two calls with the same input: the graph draws random numbers"
+        return Verification(Verdict.UNVERIFIED, oracle, reason, tuple(comparisons))
+    if failed:
+        worst = max(failed, key=lambda comparison: comparison.severity)
+        at = f" at {list(worst.worst_index)}: {worst.candidate}, expected {worst.reference}" if worst.reference else ""
+        reason = f"{len(failed)} of {len(comparisons)} comparisons failed; worst: output {worst.output!r} of case "
+        reason += f"{worst.case!r}: {worst.problem}{at}"
+        return Verification(Verdict.FAILED, oracle, reason, tuple(comparisons))
+    if not comparisons:
+        return Verification(Verdict.UNVERIFIED, "", answers.unjudged)
+    said = [f"{len(comparisons)} comparisons over {len(answers.cases)} inputs"]
+    said += [f"tried with {answers.sizing}"] if answers.sizing else []
+    said += [f"{answers.oracle} judged because {answers.reason}"] if answers.reason else []
+    said += [f"no oracle: {answers.unjudged}"] if answers.unjudged else []
+    said += (
+        [f"{len(answers.refused)} inputs refused by the judge ({answers.refused[0]['why']})"] if answers.refused else []
+    )
+    return Verification(Verdict.PASSED, oracle, "; ".join(said), tuple(comparisons))
+
+
+def _located(jobs: Jobs, question: Question, answers: Answers, verification: Verification) -> Verification:
+    """The same report with the first diverging node, or why it cannot be named."""
+    by_name = {case.name: case for case in answers.cases}
+    failed = [c for c in verification.comparisons if not c.passed and c.case in by_name]
+    if not failed or question.artifact.kind != "onnx":
+        return verification
+    case = by_name[max(failed, key=lambda comparison: comparison.severity).case]
+    arguments = dict(question.subject) | {
+        "signature": question.signature.to_json(),
+        "artifact": str((question.folder / "model.onnx").absolute()),
+        "inputs": str(case.inputs.absolute()),
+        "quantised": question.quantised,
+    }
+    try:
+        value = jobs.run(
+            "gateway.formats.tasks:locate", arguments, environment=question.environment, stage="locate"
+        ).value
+    except JobCancelled:
+        raise
+    except (JobError, ModelRunError, GatewayError) as error:
+        value = {"why": f"the search for it ended: {error.message}"}
+    if "node" in value:
+        at = f"{value['node']} ({value['operator']}): {value['comparison']['problem']}"
+    else:
+        at = f"no node can be named: {value['why']}"
+    return Verification(verification.verdict, verification.oracle, verification.reason, verification.comparisons, at)
+
+
+def _with_batch(verification: Verification, batch: str) -> Verification:
+    return Verification(
+        verification.verdict,
+        verification.oracle,
+        verification.reason,
+        verification.comparisons,
+        verification.diverges_at,
+        batch,
+    )

@@ -1,0 +1,234 @@
+"""What a Job does with a format, in the child: inspect, convert, oracle, locate.
+
+Every task takes and gives JSON; tensors go through files of process/wire in the Job's `out`.
+
+Rule 1: the judge is somebody else's code: whatever it raises for one case refuses that case,
+        with its words, and never ends the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gateway.core.compare import compare
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, other_size, probes, sizings
+from gateway.core.signature import Signature
+from gateway.errors import ConversionError
+from gateway.formats.base import Format, Match, Oracle, Source, all_formats
+from gateway.process import wire
+
+QUICK = 0.25  # share of the time budget within which every case is judged; beyond, fewer are
+MAX_TRIES = 60  # sizings that are tried
+LOCATE_NODES = 4000  # a larger graph is not looked into: every tensor would be held twice
+
+
+class Job(Protocol):
+    """What these tasks use of process/child's ChildJob."""
+
+    arguments: dict[str, Any]
+    out: Path
+
+    def progress(self, stage: str, fraction: float | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model a Job is about, read from its arguments."""
+
+    format: Format
+    source: Source
+    match: Match
+    options: ModelOptions
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Subject:
+        match = Match.from_json(arguments["match"])
+        source = Source(Path(arguments["source"]["root"]), tuple(arguments["source"]["files"]))
+        return cls(all_formats()[match.format], source, match, ModelOptions.from_json(arguments["options"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": {"root": str(self.source.root.absolute()), "files": list(self.source.files)},
+            "match": self.match.to_json(),
+            "options": self.options.to_json(),
+        }
+
+
+def inspect(job: Job) -> dict[str, Any]:
+    """-> Inspection."""
+    subject = Subject.of(job.arguments)
+    return subject.format.inspect(subject.source, subject.match, subject.options).to_json()
+
+
+def convert(job: Job) -> dict[str, Any]:
+    """`target` -> Conversion; the artifact's files are in `out`."""
+    subject = Subject.of(job.arguments)
+    target = job.arguments["target"]
+    return subject.format.convert(subject.source, subject.match, subject.options, target, job.out).to_json()
+
+
+def oracle(job: Job) -> dict[str, Any]:
+    """`signature`, `seed`, `budget_s`, `given` (files of inputs, by case) -> cases with inputs and the judge's answers.
+
+    {"oracle", "reason", "sizing", "unjudged", "hints", "cases": [{"name", "kind", "row", "inputs", "outputs",
+    "seconds"}], "refused": [{"name", "why"}]}. `unjudged` says why nobody judges, "" when somebody does.
+    """
+    subject = Subject.of(job.arguments)
+    signature = Signature.from_json(job.arguments["signature"])
+    hints = dict(subject.format.hints(subject.source, subject.match, signature))
+    answer: dict[str, Any] = {"oracle": "", "reason": "", "sizing": "", "cases": [], "refused": []}
+    answer["hints"] = {name: hint.bound for name, hint in hints.items()}
+    try:
+        judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
+    except ConversionError as error:
+        return answer | {"unjudged": error.message}
+    if judge is None:
+        return answer | {"unjudged": f"there is no oracle for {subject.format.title} yet"}
+    bench = _Bench(job, judge, float(job.arguments["budget_s"]), answer)
+    given = job.arguments.get("given") or {}
+    for name, file in given.items():
+        bench.judge(Probe(name, "given", None, wire.load(Path(file))))
+    if not given:
+        bench.judge_probes(signature, hints, int(job.arguments["seed"]))
+    refusal = answer["refused"][-1]["why"] if answer["refused"] else ""
+    unjudged = "" if answer["cases"] else f"{judge.name} accepted none of the inputs tried: {refusal}"
+    return answer | {"oracle": judge.name, "reason": judge.reason, "unjudged": unjudged}
+
+
+class _Bench:
+    """One judge, its clock, and what it has answered so far."""
+
+    def __init__(self, job: Job, judge: Oracle, budget_s: float, answer: dict[str, Any]) -> None:
+        self.job, self.judge_, self.budget_s, self.answer = job, judge, budget_s, answer
+        self.started = time.monotonic()
+
+    def judge(self, probe: Probe) -> bool:
+        """Run one case and keep it. False when the judge refused it."""
+        started = time.monotonic()
+        try:
+            with np.errstate(all="ignore"):
+                outputs = self.judge_.run(probe.inputs)
+        except Exception as error:  # noqa: BLE001  rule 1
+            self.answer["refused"].append({"name": probe.name, "why": in_words(error)})
+            return False
+        number = len(self.answer["cases"])
+        inputs_file, outputs_file = f"{number:03}.inputs", f"{number:03}.outputs"
+        wire.save(self.job.out / inputs_file, probe.inputs)
+        wire.save(self.job.out / outputs_file, outputs)
+        self.answer["cases"].append(
+            {
+                "name": probe.name,
+                "kind": probe.kind,
+                "row": probe.row,
+                "inputs": inputs_file,
+                "outputs": outputs_file,
+                "seconds": time.monotonic() - started,
+            }
+        )
+        return True
+
+    def judge_probes(self, signature: Signature, hints: Mapping[str, Hint], seed: int) -> None:
+        sizing, seconds = settle(signature, hints, seed, self.judge_.run, self.answer["refused"])
+        if sizing is None:
+            return
+        self.answer["refused"].clear()  # guesses of a size, not cases
+        self.answer["sizing"] = str(sizing)
+        weight = (BATCH + BATCH if batchable(signature) else 1) * len(KINDS)
+        few = weight * seconds > QUICK * self.budget_s
+        if few and (BATCH + BATCH + len(KINDS)) * seconds > self.budget_s:
+            said = f"{self.judge_.name} takes {seconds:.1f} s a call"
+            if self.judge_.use_second(said):
+                few = False
+        cases = list(_few(signature, sizing, hints, seed) if few else probes(signature, sizing, hints, seed))
+        odd = other_size(signature, sizing)
+        if odd is not None and not few:
+            cases += list(probes(signature, odd, hints, seed, kinds=("normal", "ramp")))
+        for number, probe in enumerate(cases):
+            if self.answer["cases"] and time.monotonic() - self.started > 2 * self.budget_s:
+                why = f"not judged: {2 * self.budget_s:g} s were used up"
+                self.answer["refused"] += [{"name": left.name, "why": why} for left in cases[number:]]
+                return
+            self.judge(probe)
+            self.job.progress("oracle", (number + 1) / len(cases))
+
+
+def _few(signature: Signature, sizing: Sizing, hints: Mapping[str, Hint], seed: int) -> Iterator[Probe]:
+    """For a slow judge: everything of "normal", one row of each other kind."""
+    yield from probes(signature, sizing, hints, seed, kinds=("normal",))
+    yield from probes(signature, sizing, hints, seed, kinds=KINDS[1:], batches=False)
+
+
+class Run(Protocol):
+    def __call__(self, inputs: dict[str, Any], /) -> object: ...
+
+
+def settle(
+    signature: Signature, hints: Mapping[str, Hint], seed: int, run: Run, refused: list[dict[str, str]]
+) -> tuple[Sizing | None, float]:
+    """The first sizing that `run` accepts, and the seconds of that call; refusals are appended."""
+    for number, sizing in enumerate(sizings(signature, hints)):
+        if number >= MAX_TRIES:
+            break
+        probe = first(signature, sizing, hints, seed)
+        started = time.monotonic()
+        try:
+            with np.errstate(all="ignore"):
+                run(probe.inputs)
+        except Exception as error:  # noqa: BLE001  rule 1
+            refused.append({"name": f"{probe.name}, {sizing}", "why": in_words(error)})
+            continue
+        return sizing, time.monotonic() - started
+    return None, 0.0
+
+
+def in_words(error: BaseException) -> str:
+    text = str(error).strip()
+    line = text.splitlines()[0] if text else ""
+    return f"{type(error).__name__}: {line}"[:400] if line else type(error).__name__
+
+
+def locate(job: Job) -> dict[str, Any]:
+    """`signature`, `artifact` (an ONNX file), `inputs` (a file), `quantised` -> the first node that differs.
+
+    {"node", "operator", "tensor", "comparison"} or {"why": ...} when there is none to be named. The artifact
+    runs without optimisation, every tensor exposed; tensors are matched by name.
+    """
+    import onnx
+
+    from gateway.formats.onnx.oracle import run_all
+
+    subject = Subject.of(job.arguments)
+    signature = Signature.from_json(job.arguments["signature"])
+    path = Path(job.arguments["artifact"])
+    model = onnx.load(str(path), load_external_data=False)
+    if len(model.graph.node) > LOCATE_NODES:
+        return {"why": f"the graph has {len(model.graph.node)} nodes; over {LOCATE_NODES} are not looked into"}
+    judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
+    if judge is None:
+        return {"why": "there is no oracle to look into"}
+    inputs = wire.load(Path(job.arguments["inputs"]))
+    theirs = {name: value for _, _, found in judge.nodes(inputs) for name, value in found.items()}
+    ours = run_all(model, path.parent, {spec.tensor: inputs[spec.name] for spec in signature.inputs})
+    matched = 0
+    for node in model.graph.node:
+        for name in node.output:
+            if name not in theirs or name not in ours:
+                continue
+            matched += 1
+            found = compare(theirs[name], ours[name], output=name, quantised=bool(job.arguments["quantised"]))
+            if not found.passed:
+                shown = node.name or node.output[0]
+                return {"node": shown, "operator": node.op_type, "tensor": name, "comparison": found.to_json()}
+    if not matched:
+        return {"why": f"{judge.name} shows no tensor that the artifact has too"}
+    return {
+        "why": f"none of {matched} tensors differs without onnxruntime's optimisations: "
+        "the difference comes with them, or from a part inside a subgraph"
+    }

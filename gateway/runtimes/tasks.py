@@ -1,0 +1,84 @@
+"""The first run of an artifact, in a child: one that crashes its runtime costs a Job, not the gateway."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from gateway.core.artifact import FILE, Artifact
+from gateway.core.compare import compare
+from gateway.core.dtypes import Tensors
+from gateway.core.probes import KINDS, Hint, Probe, probes
+from gateway.errors import GatewayError, ModelRunError
+from gateway.formats.tasks import Job, settle
+from gateway.process import wire
+from gateway.runtimes.base import Runtime
+from gateway.runtimes.ort import OrtRuntime
+
+RUNTIMES: tuple[type[Runtime], ...] = (OrtRuntime,)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """`folder` (of the artifact), `cases` ([{"name", "inputs": file}]) -> the artifact's answers.
+
+    With no `cases` the probes are made here (`seed`, `hints`): that is for a model nobody judges.
+    {"cases": [{"name", "kind", "row", "inputs", "outputs", "seconds", "error"}], "placement", "unstable", "why"}.
+    A case's `error` is in the runtime's words, and `outputs` then "". `unstable` names outputs that differ
+    when the same call is made twice. Errors: ModelRunError when the artifact does not load.
+    """
+    folder = Path(job.arguments["folder"])
+    artifact = Artifact.from_json(json.loads((folder / FILE).read_text()))
+    runtime = load(artifact, folder)
+    signature = artifact.signatures[0]
+
+    def call(inputs: Tensors) -> Tensors:
+        return runtime.run(signature.name, inputs)
+
+    answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": ""}
+    given = [
+        (case["name"], case.get("kind", "given"), case.get("row"), case["inputs"]) for case in job.arguments["cases"]
+    ]
+    if not given:
+        refused: list[dict[str, str]] = []
+        hints = {name: Hint(bound) for name, bound in job.arguments["hints"].items()}
+        seed = int(job.arguments["seed"])
+        sizing, _ = settle(signature, hints, seed, call, refused)
+        if sizing is None:
+            return answer | {"why": f"the artifact accepted none of the inputs tried: {refused[-1]['why']}"}
+        for probe in probes(signature, sizing, hints, seed, kinds=KINDS):
+            given.append((probe.name, probe.kind, probe.row, _saved(job, len(given), probe)))
+    for number, (name, kind, row, file) in enumerate(given):
+        inputs = wire.load(Path(file))
+        found = {"name": name, "kind": kind, "row": row, "inputs": file, "outputs": "", "error": ""}
+        started = time.monotonic()
+        try:
+            outputs = call(inputs)
+        except GatewayError as error:
+            found["error"] = error.message
+        else:
+            found["outputs"] = f"{number:03}.outputs"
+            wire.save(job.out / f"{number:03}.outputs", outputs)
+            if number == 0:
+                again = call(inputs)
+                answer["unstable"] = [n for n in outputs if not compare(outputs[n], again[n]).passed]
+        answer["cases"].append(found | {"seconds": time.monotonic() - started})
+        job.progress("run", (number + 1) / len(given))
+    runtime.close()
+    return answer
+
+
+def load(artifact: Artifact, folder: Path) -> Runtime:
+    """The first runtime that takes this kind of artifact. Errors: ModelRunError."""
+    for runtime in RUNTIMES:
+        if runtime.accepts(artifact):
+            return runtime.load(artifact, folder)
+    known = ", ".join(runtime.name for runtime in RUNTIMES)
+    raise ModelRunError(f"no runtime runs an artifact of kind {artifact.kind!r}; there are {known}.")
+
+
+def _saved(job: Job, number: int, probe: Probe) -> str:
+    path = job.out / f"{number:03}.inputs"
+    wire.save(path, probe.inputs)
+    return str(path)
