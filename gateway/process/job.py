@@ -22,7 +22,6 @@ import json
 import os
 import re
 import signal
-import stat
 import subprocess
 import threading
 import time
@@ -41,7 +40,7 @@ from gateway.errors import (
     JobTimeout,
     StoreError,
 )
-from gateway.process import family, joblog, sandbox, spawn
+from gateway.process import family, joblog, plain, sandbox, spawn
 from gateway.process.child import EXIT_NO_SPACE, EXIT_SANDBOX
 
 TICK_S = 0.05  # between two looks at memory, log, progress and cancellation
@@ -309,17 +308,13 @@ def how_it_ended(code: int) -> str:
 def _read_plain(path: Path, limit: int, start: int = 0) -> bytes | None:
     """Bytes of a file that a child wrote, at most `limit`; None where there is none, or it is no plain file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with plain.open_plain(path) as stream:
+            stream.seek(start)
+            return stream.read(limit)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+        if error.errno == errno.ENOENT or error.errno in plain.NOT_PLAIN:
             return None
         raise StoreError(f"{path.name} of a Job cannot be read: {error.strerror}.") from error
-    with open(descriptor, "rb") as stream:  # noqa: PTH123  a descriptor, not a path
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            return None
-        stream.seek(start)
-        return stream.read(limit)
 
 
 def _oom_kills() -> int:

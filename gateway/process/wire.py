@@ -20,12 +20,10 @@ Rule 3: the peer may be hostile: a file is opened without following links, and i
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import socket
-import stat
 import struct
 import sys
 import time
@@ -38,6 +36,7 @@ import numpy as np
 
 from gateway.core.dtypes import BY_NAME, Array, Tensors, name_of, numpy_dtype
 from gateway.errors import BadFrame, PeerGone, StoreError
+from gateway.process.plain import NOT_PLAIN, open_plain
 
 MAGIC = b"MGT1"
 ALIGN = 64
@@ -74,27 +73,23 @@ def load(path: Path, *, limit: int | None = None) -> Tensors:
 def load_with_header(path: Path, *, limit: int | None = None) -> tuple[dict[str, Any], Tensors]:
     """Header and tensors of a file; `limit` bounds its bytes. Errors: BadFrame, StoreError."""
     try:
-        # NONBLOCK: opening a pipe that a child left here must not hang.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_plain(path) as stream:
+            there = os.fstat(stream.fileno()).st_size
+
+            def fill(view: memoryview) -> None:
+                while view:
+                    count = stream.readinto(view)  # type: ignore[attr-defined]  # typing.IO lacks it
+                    if not count:
+                        raise BadFrame(f"{path.name} ends early: {len(view)} bytes more were expected.")
+                    view = view[count:]
+
+            header, tensors, used = _read(fill, there if limit is None else min(limit, there))
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
+        if error.errno in NOT_PLAIN:
             raise BadFrame(f"{path.name} is not a plain file.") from None
         raise StoreError(f"tensors could not be read from {path.name}: {error.strerror}.") from error
-    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123  a descriptor, not a path
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadFrame(f"{path.name} is not a plain file.")
-
-        def fill(view: memoryview) -> None:
-            while view:
-                count = stream.readinto(view)
-                if not count:
-                    raise BadFrame(f"{path.name} ends early: {len(view)} bytes more were expected.")
-                view = view[count:]
-
-        header, tensors, used = _read(fill, found.st_size if limit is None else min(limit, found.st_size))
-    if used != found.st_size:
-        raise BadFrame(f"{path.name} has {found.st_size} bytes, expected {used}.")
+    if used != there:
+        raise BadFrame(f"{path.name} has {there} bytes, expected {used}.")
     return header, tensors
 
 

@@ -87,7 +87,7 @@ def hangs_with_family(job: ChildJob) -> dict[str, Any]:
     far = subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
     forker = (
         "import subprocess,sys; print(subprocess.Popen([sys.executable,'-c',sys.argv[1]],"
-        "start_new_session=True,stdout=subprocess.DEVNULL).pid)"
+        "start_new_session=True,stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL).pid)"
     )
     orphan = int(subprocess.run([sys.executable, "-c", forker, sleeper], capture_output=True, check=True).stdout)
     note = Path(job.arguments["pids"])
