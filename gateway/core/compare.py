@@ -21,11 +21,15 @@ from gateway.core.dtypes import Array, dtype, name_of
 
 @dataclass(frozen=True)
 class Limit:
-    """Passes when SNR >= `snr_db` and max|r-c| <= `max_abs` * max(1, max|r|). `why` is the reason."""
+    """Passes when SNR >= `snr_db` and max|r-c| <= `max_abs` * max(1, max|r|). `why` is the reason.
+
+    A difference of at most `step` in one element is no difference; it is still reported.
+    """
 
     snr_db: float
     max_abs: float
     why: str
+    step: float = 0.0
 
 
 EXACT = Limit(math.inf, 0.0, "integers, booleans and strings have no rounding")
@@ -36,7 +40,7 @@ LIMITS: dict[str, Limit] = {
     "bfloat16": Limit(30.0, 1e-1, "7 bits of mantissa: one rounding is 2^-8 (formats.md 5.1)"),
     "quantised": Limit(20.0, math.inf, "one step of a quantiser is a legal difference of rounding (formats.md 5.1)"),
     "quantised step": Limit(
-        20.0, math.inf, "integer output of a quantised graph: a step of +-1 is rounding, not an error"
+        20.0, math.inf, "integer output of a quantised graph: a step of +-1 is rounding, not an error", step=1.0
     ),
 }
 
@@ -184,7 +188,7 @@ def _close(reference: Array, candidate: Array, limit: Limit, answer: Callable[..
     error = np.abs(r - c)
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
     worst, scale = float(error.max()), float(np.abs(r).max())
-    snr = _snr_db(r, error)
+    snr = _snr_db(r, np.where(error > limit.step, error, 0.0))
     bound = limit.max_abs * max(1.0, scale)
     if worst > bound:
         return answer(f"max error {worst:.3g} is over {bound:.3g}", snr, worst, at)
