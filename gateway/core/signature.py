@@ -93,7 +93,7 @@ def parse_spec(text: str) -> TensorSpec:
     for part in (p.strip() for p in tail[:-1].split(",")) if tail != "]" else ():
         if part in ("?", "-1"):
             sizes.append(None)
-        elif part.isdigit():
+        elif part.isascii() and part.isdigit():
             sizes.append(int(part))
         else:
             raise InvalidRequest(f"{text!r}: dimension {part!r} is neither a number nor '?'.")
@@ -135,7 +135,7 @@ class Signature:
         names = [spec.name for spec in self.inputs]
         for name in tensors:
             if name not in names:
-                yield f"input {name!r} is not one of this model's{did_you_mean(name, names)}"
+                yield f"input {name!r} is not one of this model's.{did_you_mean(name, names)}"
         batch_sizes = set()
         for spec in self.inputs:
             array = tensors.get(spec.name)
@@ -161,7 +161,7 @@ class Signature:
         unknown = [name for name in wanted if name not in known]
         if unknown:
             raise InvalidTensor(
-                f"output {', '.join(repr(n) for n in unknown)} is not one of this model's; it has {', '.join(known)}"
+                f"output {', '.join(repr(n) for n in unknown)} is not one of this model's; it has {', '.join(known)}."
                 f"{did_you_mean(unknown[0], known)}"
             )
         return tuple(known[name] for name in wanted)
