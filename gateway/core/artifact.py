@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.core.compare import Comparison
 from gateway.core.signature import Signature
-from gateway.errors import StoreError
+from gateway.errors import InvalidTensor, StoreError
 
 SCHEMA = 1
 FILE = "gateway.json"
@@ -168,6 +168,10 @@ class Artifact:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
         """Errors: StoreError for another schema or missing keys."""
+        if not isinstance(data, Mapping):
+            raise StoreError(
+                f"{FILE} is damaged: it holds {type(data).__name__}, not a table; convert the model again."
+            )
         if data.get("schema") != SCHEMA:
             raise StoreError(f"{FILE} has schema {data.get('schema')!r}, expected {SCHEMA}; convert the model again.")
         try:
@@ -179,5 +183,5 @@ class Artifact:
                 verification=Verification.from_json(data["verification"]),
                 files=dict(data.get("files", {})),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidTensor) as error:
             raise StoreError(f"{FILE} is damaged: {error!r}; convert the model again.") from error

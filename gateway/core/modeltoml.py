@@ -178,7 +178,7 @@ def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOpti
     if not name:
         problems.append(f"{where}: has neither `name` nor `from`")
     type_name = item.get("dtype", "")
-    if type_name and type_name not in BY_NAME:
+    if type_name and not (isinstance(type_name, str) and type_name in BY_NAME):
         guess = did_you_mean(str(type_name), BY_NAME)
         problems.append(f"{where}: dtype is {type_name!r}, expected one of {', '.join(BY_NAME)}.{guess}")
     return TensorOption(str(name), str(own), str(type_name), _shape(where, item.get("shape"), problems))

@@ -10,6 +10,7 @@ Rule 1: numbers only; decoding and resizing of pictures is done where an image l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,7 @@ def _positive(value: Any) -> bool:
 
 
 def _number(key: str, value: Any, problems: list[str]) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         problems.append(f"[preprocess]: {key} is {value!r}, expected a number")
         return 1.0
     return float(value)

@@ -121,7 +121,7 @@ def test_check(case: Case) -> None:
     if not case.problems:
         TWO.check(case.tensors)
     else:
-        with pytest.raises(InvalidTensor, match="^input|^the inputs") as caught:
+        with pytest.raises(InvalidTensor, match=r"^input|^the inputs") as caught:
             TWO.check(case.tensors)
         said = str(caught.value).split("; ")
         assert len(said) == len(case.problems), said
