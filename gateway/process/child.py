@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> None:
     job = json.loads((folder / "job.json").read_text())
     try:
         sandbox.apply(job["level"], sandbox.Limits.from_json(job["limits"]))
-    except (OSError, ValueError) as error:
-        print(f"sandbox L{job['level']}: {error}", file=sys.stderr)  # noqa: T201  stderr is the log
+    except Exception as error:  # noqa: BLE001  whatever the reason: not held, not run
+        print(f"sandbox L{job['level']}: {error!r}", file=sys.stderr)  # noqa: T201  stderr is the log
         _exit(EXIT_SANDBOX)
     child = ChildJob(job["arguments"], folder / "out", job["stage"], folder / "progress.jsonl")
     try:

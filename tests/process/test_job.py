@@ -32,6 +32,7 @@ from gateway.process import joblog
 from gateway.process.environments import Environments
 from gateway.process.job import JobResult, JobSpec, Progress, run_job
 from tests.process.interpreters import PACKAGES, Here
+from tests.process.processes import gone, no_children
 
 MIB = 1 << 20
 
@@ -132,27 +133,6 @@ def test_how_it_ends(case: Ends, tmp_path: Path) -> None:
     assert type(caught.value) is case.error
     assert time.monotonic() - began < 15
     assert no_children()
-
-
-def no_children() -> bool:
-    """No process of ours is left unreaped."""
-    try:
-        return os.waitpid(-1, os.WNOHANG)[0] == 0
-    except ChildProcessError:
-        return True
-
-
-def gone(pid: int, within_s: float = 5.0) -> bool:
-    """The process is dead; a zombie of someone who does not reap is dead too."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_hint_crosses_too(tmp_path: Path) -> None:

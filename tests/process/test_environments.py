@@ -1,0 +1,309 @@
+"""Environments: found, built once and whole, or not there; every refusal says what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import EnvironmentBroken, EnvironmentMissing, GatewayError, UsageError
+from gateway.process import envbuild, environments
+from gateway.process.environments import STAMP, Environments, environments_report
+
+ROOT = Path(__file__).parents[2]
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def pin(package: str) -> str:
+    """One package with its hashes, as in the pins of the tests themselves: a small one, and it is in the cache."""
+    text = (ROOT / "deploy" / "envs" / "dev.txt").read_text()
+    found = re.search(rf"^{package}==.*?(?=^\S)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found.group()
+
+
+def write(pins: Path, name: str = "tiny", python: str = PYTHON, wanted: str = "iniconfig", text: str = "") -> None:
+    pins.mkdir(exist_ok=True)
+    (pins / f"{name}.in").write_text(f"# A tiny one.\n# python: {python}\n{wanted}\n")
+    (pins / f"{name}.txt").write_text(text or pin("iniconfig"))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Environments:
+    write(tmp_path / "pins")
+    return Environments(tmp_path / "envs", tmp_path / "pins")
+
+
+def parts(tiny: Environments) -> list[str]:
+    return [path.name for path in tiny.folder.glob(".*.part")]
+
+
+def test_build_find_remove(tiny: Environments) -> None:
+    (info,) = tiny.known()
+    assert (info.name, info.title, info.python, info.packages) == ("tiny", "A tiny one.", PYTHON, 1)
+    assert (info.built, info.size_bytes) == (False, None)
+    said: list[str] = []
+    built = tiny.build("tiny", said.append)
+    assert built == tiny.find("tiny") == tiny.ensure("tiny")
+    assert built.versions["iniconfig"] in pin("iniconfig")
+    assert built.versions["python"].startswith(f"{PYTHON}.")
+    code = "import iniconfig, sys; print(iniconfig.__file__, sys.prefix)"
+    seen = subprocess.run([built.python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert all(place.startswith(str(info.path)) for place in seen)
+    assert "is ready" in said[-1]
+    assert parts(tiny) == []
+    (info,) = tiny.known()
+    assert info.built
+    assert info.size_bytes is not None
+    assert info.size_bytes > 1000
+    assert tiny.remove("tiny")
+    assert not tiny.remove("tiny")
+    assert not info.path.exists()
+    with pytest.raises(EnvironmentMissing, match="has not been built") as caught:
+        tiny.find("tiny")
+    assert caught.value.hint == "Build it with: gateway doctor --install tiny"
+
+
+def test_a_changed_pin_file_is_another_environment(tiny: Environments) -> None:
+    old = tiny.build("tiny")
+    (tiny.pins / "tiny.txt").write_text(pin("iniconfig") + "# a line more\n")
+    changed = Environments(tiny.folder, tiny.pins)
+    with pytest.raises(EnvironmentMissing, match="pin file has changed"):
+        changed.find("tiny")
+    assert changed.build("tiny").digest != old.digest
+    assert tiny.find("tiny") == old
+
+
+def no_interpreter(path: Path) -> None:
+    (path / "bin" / "python").unlink()
+
+
+def no_stamp(path: Path) -> None:
+    (path / STAMP).unlink()
+
+
+def half_a_stamp(path: Path) -> None:
+    (path / STAMP).write_text((path / STAMP).read_text()[:40])
+
+
+def another_digest(path: Path) -> None:
+    stamp = json.loads((path / STAMP).read_text())
+    (path / STAMP).write_text(json.dumps(stamp | {"digest": "0" * 64}))
+
+
+HARMED = {
+    "its interpreter is gone": no_interpreter,
+    "no stamp": no_stamp,
+    "half a stamp": half_a_stamp,
+    "the stamp of another": another_digest,
+}
+
+
+@pytest.mark.parametrize("harm", HARMED.values(), ids=HARMED.keys())
+def test_a_harmed_one_is_missing_and_build_mends_it(harm: Callable[[Path], None], tiny: Environments) -> None:
+    path = tiny.build("tiny").python.parents[1]
+    harm(path)
+    with pytest.raises(EnvironmentMissing):
+        tiny.find("tiny")
+    (row,) = environments_report(tiny)
+    assert not row["built"]
+    assert "is missing" in row["problem"]
+    assert tiny.build("tiny").python.exists()
+    assert parts(tiny) == []
+
+
+@dataclass(frozen=True)
+class Fails:
+    says: str
+    python: str = PYTHON
+    wanted: str = "iniconfig"
+    text: str = ""
+    hint: str = ""
+
+
+GOOD = pin("iniconfig")
+FAILS = {
+    "a Python that is not here": Fails("needs Python 3.99", python="3.99", hint="Put a python3.99 on PATH"),
+    "a hash that is not the package's": Fails(
+        "`uv pip install` ended with", text=re.sub("sha256:.{8}", "sha256:00000000", GOOD)
+    ),
+    "no hash": Fails("`uv pip install` ended with", text=GOOD.split()[0] + "\n"),
+    "a package that nobody has": Fails(
+        "`uv pip install` ended with", text=f"no-such-package-{'x' * 20}==1.0 --hash=sha256:{'0' * 64}\n"
+    ),
+    "what is wanted is not what is pinned": Fails("pluggy is not installed", wanted="pluggy"),
+}
+
+
+@pytest.mark.parametrize("case", FAILS.values(), ids=FAILS.keys())
+def test_a_build_that_fails_says_where_and_leaves_nothing(case: Fails, tmp_path: Path) -> None:
+    write(tmp_path / "pins", "tiny", case.python, case.wanted, case.text)
+    environments = Environments(tmp_path / "envs", tmp_path / "pins")
+    with pytest.raises(EnvironmentBroken, match=case.says) as caught:
+        environments.build("tiny")
+    assert case.hint in caught.value.hint
+    assert [path.name for path in environments.folder.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_package_that_does_not_import(tiny: Environments, monkeypatch: pytest.MonkeyPatch) -> None:
+    prove = envbuild._prove
+
+    def broken(name: str, python: Path, folder: Path, *more: object) -> object:
+        (module,) = folder.glob("lib/python*/site-packages/iniconfig/__init__.py")
+        module.unlink()
+        module.write_text("raise RuntimeError('built for another machine')")
+        return prove(name, python, folder, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(envbuild, "_prove", broken)
+    with pytest.raises(EnvironmentBroken, match="iniconfig does not import: RuntimeError: built for another machine"):
+        tiny.build("tiny")
+    with pytest.raises(EnvironmentMissing):
+        tiny.find("tiny")
+
+
+def test_a_step_past_its_wall_clock_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envbuild, "STEP_S", 0.3)
+    began = time.monotonic()
+    code, lines = envbuild._run(["sh", "-c", "echo begun; sleep 600 & sleep 600"], dict(os.environ), print)
+    assert code == -signal.SIGKILL
+    assert lines == ["begun"]
+    assert time.monotonic() - began < 10
+
+
+USAGE = {
+    "a name nobody knows": ("tinny", UsageError, "no Environment 'tinny'; known are tiny.* Did you mean 'tiny'"),
+    "a path": ("../tiny", UsageError, "no Environment '../tiny'"),
+    "a file of pins that is no Environment": ("plain", UsageError, "no Environment 'plain'"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE.values(), ids=USAGE.keys())
+def test_names(case: tuple[str, type[GatewayError], str], tiny: Environments) -> None:
+    (tiny.pins / "plain.in").write_text("# says nothing of a Python\niniconfig\n")
+    for method in (tiny.find, tiny.build, tiny.ensure, tiny.remove):
+        with pytest.raises(case[1], match=case[2]):
+            method(case[0])
+
+
+def test_an_environment_without_its_pins(tiny: Environments) -> None:
+    (tiny.pins / "tiny.txt").unlink()
+    with pytest.raises(EnvironmentBroken, match=r"has no tiny\.txt"):
+        tiny.known()
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    write(tmp_path / "pins")
+    (tmp_path / "envs").write_text("a file")
+    with pytest.raises(EnvironmentBroken, match="could not be built in"):
+        Environments(tmp_path / "envs", tmp_path / "pins").build("tiny")
+
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from gateway.process.environments import Environments
+
+def say(line):
+    print(line, flush=True)
+    if sys.argv[3] in line:
+        time.sleep(600)
+
+print(Environments(Path(sys.argv[1]), Path(sys.argv[2])).build("tiny", say).python, flush=True)
+"""
+
+
+def builder(tiny: Environments, stop_at: str = "(never)") -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", BUILDER, str(tiny.folder), str(tiny.pins), stop_at]
+    return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_builders_at_once_build_once(tiny: Environments) -> None:
+    with builder(tiny) as one, builder(tiny) as two:
+        told = [process.communicate(timeout=60)[0] for process in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0)
+    python = str(tiny.find("tiny").python)
+    assert all(text.splitlines()[-1] == python for text in told)
+    assert sum("is ready" in text for text in told) == 1
+
+
+def test_two_threads_at_once_build_once(tiny: Environments) -> None:
+    said: list[str] = []
+    threads = [threading.Thread(target=tiny.build, args=("tiny", said.append)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum("is ready" in line for line in said) == 1
+
+
+STOPS = {
+    "before anything is made": "packages for Python",
+    "while packages come in": "Installed",
+    "before the proof": "importing",
+}
+
+
+@pytest.mark.parametrize("stop_at", STOPS.values(), ids=STOPS.keys())
+def test_kill_9_in_the_middle_counts_for_nothing(stop_at: str, tiny: Environments) -> None:
+    with builder(tiny, stop_at) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if stop_at in line:
+                break
+        process.send_signal(signal.SIGKILL)
+    with pytest.raises(EnvironmentMissing, match="has not been built"):
+        tiny.find("tiny")
+    assert tiny.build("tiny").python.exists()  # and waits for no lock of the dead
+    assert parts(tiny) == []
+
+
+WHERE = {
+    "named": ({"MODEL_GATEWAY_ENVS": "/a/b"}, "/a/b"),
+    "the user's cache": ({"XDG_CACHE_HOME": "/c"}, "/c/model-gateway/envs"),
+    "home": ({"HOME": "/home/u"}, "/home/u/.cache/model-gateway/envs"),
+}
+
+
+@pytest.mark.parametrize("case", WHERE.values(), ids=WHERE.keys())
+def test_where_they_live(case: tuple[dict[str, str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MODEL_GATEWAY_ENVS", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in case[0].items():
+        monkeypatch.setenv(name, value)
+    assert str(environments.default_folder()) == case[1]
+
+
+def test_pips_settings_reach_uv_and_uvs_own_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UV_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_PYTHON_DOWNLOADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://index.example/simple")
+    environ = envbuild._environ()
+    assert environ["UV_FIND_LINKS"] == "/wheels,/more"
+    assert environ["UV_DEFAULT_INDEX"] == "http://index.example/simple"
+    assert environ["UV_PYTHON_DOWNLOADS"] == "never"
+    monkeypatch.setenv("UV_FIND_LINKS", "/mine")
+    assert envbuild._environ()["UV_FIND_LINKS"] == "/mine"
+
+
+def test_the_shipped_pins() -> None:
+    """Every pin file of ours is whole: each wanted package is pinned, each pin has a hash."""
+    for info in Environments().known():
+        pins = environments.Pins.read(environments.default_pins(), info.name)
+        assert pins is not None
+        assert {name.lower().replace("_", "-") for name in pins.direct} <= set(pins.versions)
+        text = pins.file.read_text()
+        assert all(f"{name}==" in text.replace("_", "-").lower() for name in pins.versions)
+        blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
+        assert all("--hash=sha256:" in block for block in blocks)
+    assert "base" in {info.name for info in Environments().known()}
