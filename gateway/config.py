@@ -12,6 +12,7 @@ Rule 2: no setting is read anywhere else; what needs one is handed it.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -199,7 +200,7 @@ def _convert(value: Any, kind: type[Any]) -> Any:
         return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Path)):
         raise TypeError(value)
-    if kind is int and isinstance(value, float):
+    if (kind is int and isinstance(value, float)) or (kind is str and not isinstance(value, str)):
         raise TypeError(value)
     return kind(value)
 
@@ -209,6 +210,8 @@ def _check(settings: Settings) -> list[str]:
     for name, value in _names(settings):
         if name.endswith("_port") and not 0 <= value <= 65535:
             problems.append(f"{name}: {value} is not a port, expected 0 to 65535")
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{name}: {value} is not a finite number")
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
             problems.append(f"{name}: {value} is negative, expected 0 or more")
     for name in ("watch.poll_s", "batch.max_rows", "batch.max_queue", "jobs.concurrency", "jobs.timeout_s"):
