@@ -78,5 +78,10 @@ pins: $(VENV)/.uv
 	        --python-version $${version:-3.11} $(ARGS) $$name.in -o $$name.txt || exit 1; \
 	done
 
+protos: dev
+	$(BIN)/python -m grpc_tools.protoc -I protos --include_imports \
+	    --descriptor_set_out=gateway/protocols/generated/protos.binpb \
+	    $$(cd protos && find . -name '*.proto' | sed 's#^\./##' | LC_ALL=C sort)
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

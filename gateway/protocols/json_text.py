@@ -111,7 +111,8 @@ def numbers(array: Array) -> bytes:
         array = array.astype(np.float32)  # exact: bfloat16 is its upper half
     if kind == "f" and not np.isfinite(array).all():
         return _with_tokens(array)
-    return orjson.dumps(np.ascontiguousarray(array).reshape(array.shape), option=orjson.OPT_SERIALIZE_NUMPY)
+    whole = np.ascontiguousarray(array) if array.ndim else array[()]
+    return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _with_tokens(array: Array) -> bytes:

@@ -83,6 +83,7 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.EnvironmentMissing: Row(Code.FAILED_PRECONDITION),
     errors.EnvironmentBroken: Row(Code.INTERNAL),
     errors.StoreError: Row(Code.INTERNAL),
+    errors.RepositoryUnreadable: Row(Code.UNAVAILABLE, retry_after_s=1),
     errors.IllegalTransition: Row(Code.INTERNAL),
 }
 

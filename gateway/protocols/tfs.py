@@ -14,7 +14,7 @@ from gateway.core.signature import Signature, TensorSpec
 from gateway.core.version import State
 from gateway.errors import ModelNotFound, UnknownSignature
 from gateway.protocols.tensors import tf_name
-from gateway.serving.predict import Predictor, VersionStatus
+from gateway.serving.predict import ModelSpec, Predictor, VersionStatus
 
 MAX_INT64 = (1 << 63) - 1
 SIGNATURE_DEF = "signature_def"
@@ -49,6 +49,18 @@ def _health(status: VersionStatus) -> tuple[str, str]:
     if status.state is not State.FAILED:
         return "OK", ""
     return "FAILED_PRECONDITION", f"{status.reason} {status.hint}".strip()
+
+
+def model_spec(predictor: Predictor, name: str, version: int | None, label: str | None = None) -> ModelSpec:
+    """Which model is meant. Version 0 is the newest unless there is a version 0: ovmsclient always sends one,
+    and OpenVINO Model Server reads its 0 so."""
+    if version == 0:
+        try:
+            known = bool(predictor.status(name, 0).versions)
+        except ModelNotFound:
+            known = False
+        version = 0 if known else None
+    return ModelSpec(name, version, label)
 
 
 def unknown_signature(error: UnknownSignature, text: str) -> UnknownSignature:

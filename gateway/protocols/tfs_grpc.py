@@ -27,7 +27,7 @@ from gateway.protocols.ids import request_id_of
 from gateway.protocols.pool import message
 from gateway.protocols.status import status_of
 from gateway.protocols.tensors import decode, encode, field
-from gateway.protocols.tfs import SIGNATURE_DEF, dimensions, unknown_signature, version_states
+from gateway.protocols.tfs import SIGNATURE_DEF, dimensions, model_spec, unknown_signature, version_states
 from gateway.serving.observe import Observe
 from gateway.serving.predict import ModelSpec, PredictCall, Predictor
 
@@ -119,7 +119,7 @@ class TfsGrpc:
 
     async def predict(self, body: bytes, call: Call) -> bytes:
         request = _parse(_PredictRequest, body)
-        spec, signature = _spec(request)
+        spec, signature = self._spec(request)
         wanted = signature or SERVING_DEFAULT
         try:
             lease = self._predictor.lease(spec, wanted)
@@ -137,6 +137,18 @@ class TfsGrpc:
             ]
             answer.append(_answered_by(response.model, response.version, response.signature))
             return b"".join(answer)
+
+    def _spec(self, request: Any) -> tuple[ModelSpec, str]:
+        """(which model, signature name or "")."""
+        if not request.HasField("model_spec"):
+            raise InvalidRequest("Missing ModelSpec")
+        spec = request.model_spec
+        if not spec.name:
+            raise InvalidRequest("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        version = spec.version.value if choice == "version" else None
+        label = spec.version_label if choice == "version_label" else None
+        return model_spec(self._predictor, spec.name, version, label), spec.signature_name
 
     def _inputs(self, protos: Any, signature: Signature) -> Tensors:
         if len(protos) != len(signature.inputs) or any(spec.name not in protos for spec in signature.inputs):
@@ -157,7 +169,7 @@ class TfsGrpc:
 
     async def get_model_metadata(self, body: bytes, call: Call) -> bytes:
         request = _parse(_MetadataRequest, body)
-        spec, _ = _spec(request)
+        spec, _ = self._spec(request)
         if not request.metadata_field:
             raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
         for name in request.metadata_field:
@@ -179,14 +191,14 @@ class TfsGrpc:
         request = _parse(_StatusRequest, body)
         if not request.HasField("model_spec"):
             raise InvalidRequest("Missing ModelSpec")
-        spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
+        given = request.model_spec
+        spec = model_spec(self._predictor, given.name, given.version.value if given.HasField("version") else None)
         response = _StatusResponse()
-        for number, state, code, text in version_states(self._predictor, spec.name, version):
+        for number, state, code, text in version_states(self._predictor, spec.name, spec.version):
             entry = response.model_version_status.add(version=number, state=_STATE[state].number)
             entry.status.error_code = _CODE[code].number
             entry.status.error_message = text
-        call.model, call.version = spec.name, version
+        call.model, call.version = spec.name, spec.version
         return bytes(response.SerializeToString())
 
 
@@ -195,19 +207,6 @@ def _parse(kind: Any, body: bytes) -> Any:
         return kind.FromString(body)
     except DecodeError as error:
         raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from None
-
-
-def _spec(request: Any) -> tuple[ModelSpec, str]:
-    """(which model, signature name or "")."""
-    if not request.HasField("model_spec"):
-        raise InvalidRequest("Missing ModelSpec")
-    spec = request.model_spec
-    if not spec.name:
-        raise InvalidRequest("ModelSpec has no name specified.")
-    choice = spec.WhichOneof("version_choice")
-    version = spec.version.value if choice == "version" else None
-    label = spec.version_label if choice == "version_label" else None
-    return ModelSpec(spec.name, version, label), spec.signature_name
 
 
 def _output_filter(request: Any, signature: Signature) -> tuple[str, ...]:

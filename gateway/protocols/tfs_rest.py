@@ -20,7 +20,7 @@ from gateway.protocols.http import Request, Response, Route, error_response, jso
 from gateway.protocols.json_tensors import Decoder, encode_outputs
 from gateway.protocols.json_text import loads, quote
 from gateway.protocols.status import status_of
-from gateway.protocols.tfs import MAX_INT64, metadata_json, unknown_signature, version_states
+from gateway.protocols.tfs import MAX_INT64, metadata_json, model_spec, unknown_signature, version_states
 from gateway.serving.observe import Observe
 from gateway.serving.predict import ModelSpec, PredictCall, Predictor
 
@@ -79,7 +79,7 @@ class TfsRest:
 
     async def _dispatch(self, request: Request, seen: _Seen, started: float) -> Response:
         if request.method == "POST" and (match := _CALL.fullmatch(request.path)):
-            spec, verb = _model_spec(match), match[4].lower()
+            spec, verb = self._spec(match), match[4].lower()
             if verb == "predict":
                 return await self._predict(spec, request, seen, started)
             raise UnsupportedType(
@@ -89,12 +89,17 @@ class TfsRest:
         if request.method in ("GET", "HEAD") and (match := _READ.fullmatch(request.path)):
             if not match[1]:
                 raise InvalidRequest("Missing model name in request.", hint="GET /api/v1/models lists all models.")
-            return self._metadata(_model_spec(match), seen) if match[4] else self._status(_model_spec(match), seen)
+            spec = self._spec(match)
+            return self._metadata(spec, seen) if match[4] else self._status(spec, seen)
         if request.method == "OPTIONS":
             if request.headers.get(b"origin", b"").startswith((b"http://", b"https://")):
                 return Response(b"")
             raise InvalidRequest("Origin header is missing in CORS preflight")
         raise InvalidRequest(f"Malformed request: {request.method} {request.path[:256]}")
+
+    def _spec(self, match: re.Match[str]) -> ModelSpec:
+        label = unquote(match[3]) if match[3] else None
+        return model_spec(self._predictor, unquote(match[1]), _version(match[2]), label)
 
     async def _predict(self, spec: ModelSpec, request: Request, seen: _Seen, started: float) -> Response:
         body = request.body
@@ -130,13 +135,13 @@ class TfsRest:
         return json_response({"model_version_status": found})
 
 
-def _model_spec(match: re.Match[str]) -> ModelSpec:
-    version = None
-    if match[2]:
-        version = int(match[2]) if len(match[2]) < 40 else MAX_INT64 + 1
-        if version > MAX_INT64:
-            raise InvalidRequest(f"Failed to convert version: {match[2][:256]} to numeric.")
-    return ModelSpec(unquote(match[1]), version, unquote(match[3]) if match[3] else None)
+def _version(text: str | None) -> int | None:
+    if not text:
+        return None
+    version = int(text) if len(text) < 40 else MAX_INT64 + 1
+    if version > MAX_INT64:
+        raise InvalidRequest(f"Failed to convert version: {text[:256]} to numeric.")
+    return version
 
 
 def _signature_name(document: dict[str, Any]) -> str:

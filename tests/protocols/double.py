@@ -97,7 +97,9 @@ class Double:
         versions = sorted(found.versions, reverse=True) if found else []
         shown = [VersionStatus(v, State.AVAILABLE, "passed") for v in versions if version in (None, v)]
         if name == "broken":
-            shown = [VersionStatus(7, State.FAILED, "failed", "graph.onnx ends at byte 12.", "Copy it again.", "convert")]
+            shown = [
+                VersionStatus(7, State.FAILED, "failed", "graph.onnx ends at byte 12.", "Copy it again.", "convert")
+            ]
         if not shown:
             raise ModelNotFound(f"no model {name}")
         return ModelStatus(name, shown)
@@ -159,12 +161,12 @@ def models() -> dict[str, Model]:
         "uneven": model(lambda t: {"y": t["x"], "z": t["x"][:1]}, ["x:float32[?]"], ["y:float32[?]", "z:float32[?]"]),
         "strings": model(_picture, ["x:float32[?]"], ["label:string[?]", "raw_bytes:string[?]"]),
         "nan": model(
-            lambda t: {"y": np.array([[np.nan, 1], [np.inf, -np.inf]], np.float32)}, ["x:float32[?]"], ["y:float32[?,2]"]
+            lambda t: {"y": np.array([[np.nan, 1], [np.inf, -np.inf]], np.float32)},
+            ["x:float32[?]"],
+            ["y:float32[?,2]"],
         ),
         "slow": model(_slow, ["x:float32[?]"], ["y:float32[?]"]),
-        "full": model(
-            _raise(Overloaded("the queue of full has 1024 requests.")), ["x:float32[?]"], ["y:float32[?]"]
-        ),
+        "full": model(_raise(Overloaded("the queue of full has 1024 requests.")), ["x:float32[?]"], ["y:float32[?]"]),
         "bug": model(_raise(KeyError("secret inside")), ["x:float32[?]"], ["y:float32[?]"]),
     }
 

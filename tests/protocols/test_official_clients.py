@@ -1,0 +1,66 @@
+"""TensorFlow Serving's own stubs and ovmsclient, each in its own process and Environment, against live servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environments import environment
+from tests.protocols.double import Running, running
+
+CLIENTS = Path(__file__).parent / "clients"
+SPEC = {"half": [[2.5], [3.0], [4.5]]}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Running]:
+    with running() as live:
+        yield live
+
+
+def talk(servers: Running, environment_name: str, script: str) -> Any:
+    python = environment(environment_name).python
+    command = [python, CLIENTS / script, servers.addresses["grpc"], servers.addresses["http"]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout)
+
+
+def test_tensorflow_serving_api(servers: Running) -> None:
+    found = talk(servers, "client-tfs", "tfs_client.py")
+    answered = ["float32", "half_plus_two", 123, "serving_default"]
+    assert found["content"] == [SPEC["half"], *answered]
+    assert found["typed"] == [SPEC["half"], *answered]
+    assert found["one for all"] == [[[3.0], [3.0], [3.0]], *answered]
+    assert found["strings"] == ["ff00", "636166c3a9"]
+    assert found["metadata"]["version"] == 123
+    shape = {"dim": [{"size": "-1", "name": ""}, {"size": "1", "name": ""}], "unknown_rank": False}
+    assert found["metadata"]["signature_def"]["serving_default"] == {
+        "inputs": {"x": {"name": "x:0", "dtype": "DT_FLOAT", "tensor_shape": shape}},
+        "outputs": {"y": {"name": "y:0", "dtype": "DT_FLOAT", "tensor_shape": shape}},
+        "method_name": "tensorflow/serving/predict",
+        "defaults": {},
+    }
+    assert found["status"] == [[123, 30, 0, ""], [122, 30, 0, ""]]
+    assert found["missing"] == ["NOT_FOUND", "Servable not found for request: Latest(nobody)"]
+    assert found["classify"] == "UNIMPLEMENTED"
+    assert found["rest"] == {"predictions": SPEC["half"]}
+
+
+def test_ovmsclient(servers: Running) -> None:
+    found = talk(servers, "client-ovms", "ovms_client.py")
+    available = {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
+    for transport in ("grpc", "rest"):
+        assert found[transport]["predict"] == [SPEC["half"], [3, 1]]
+        assert found[transport]["status"] == {"123": available, "122": available}
+        kind, text = found[transport]["missing"]
+        assert kind == "ModelNotFoundError"
+        assert "Servable not found for request: Latest(nobody)" in text
+    tensor = {"shape": [-1, 1], "dtype": "DT_FLOAT"}
+    assert found["grpc"]["metadata"] == {"model_version": 123, "inputs": {"x": tensor}, "outputs": {"y": tensor}}
+    assert found["rest"]["metadata"]["model_spec"]["version"] == "123"
