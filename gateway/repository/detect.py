@@ -58,8 +58,9 @@ def _claims(match: Match) -> set[str]:
 
 
 def _best(matches: list[Match], formats: Mapping[str, Format]) -> Match:
-    """The surest; among equally sure ones of the same files, the one whose suffix fits."""
+    """The surest; among equally sure ones of the same files, who explains more of them, then whose suffix fits."""
     tied = [m for m in matches if m.confidence == matches[0].confidence and _claims(m) & _claims(matches[0])]
+    tied = [m for m in tied if not any(_claims(m) < _claims(other) for other in tied)]
     if len(tied) == 1:
         return tied[0]
     fitting = [m for m in tied if m.main.lower().endswith(tuple(formats[m.format].suffixes))]

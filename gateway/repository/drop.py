@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway import config
 from gateway.core import modeltoml
 from gateway.core.modeltoml import ModelOptions
 from gateway.errors import DropChanged, DropError, JobCancelled
 from gateway.formats.base import Source
 from gateway.repository import fs
 from gateway.repository.index import Index, Known
-from gateway.repository.seen import Seen, parse_options
+from gateway.repository.seen import VECTORS, Seen, look_at, parse_options
 from gateway.repository.store import Store
 from gateway.repository.walk import FileStat
 
@@ -69,12 +70,44 @@ def ingest(seen: Seen, store: Store, index: Index, cancel: threading.Event | Non
         again = seen.again()
         if again is None or again.fingerprint != seen.fingerprint:
             raise _changed(seen)
-        known = Known(digest, *_owner_says(seen, folder), seen.bytes)
+        owner = {file.name: folder / place(file) for file in seen.files if file.owner}
+        known = Known(digest, *_owner_says(seen, owner), seen.bytes)
         store.step("drop copied")
         folder = store.keep_drop(digest, folder)
     index.record(seen.fingerprint, known)
     store.step("drop indexed")
     return _drop(seen, folder, known)
+
+
+@dataclass(frozen=True)
+class LooseDrop:
+    """A model outside any repository, read where it lies: nothing is copied and nothing is watched."""
+
+    source: Source
+    options: ModelOptions
+    labels: tuple[str, ...]
+    vectors: Path | None
+    digest: str
+
+
+def read_loose(path: Path, watch: config.Watch | None = None) -> LooseDrop:
+    """A model's file or folder as the command line names it, with the digest it would have as a Drop.
+
+    Errors: DropError (nothing there, no model files, unsafe or too large), ModelTomlError, DropChanged.
+    """
+    seen = look_at(path, watch)
+    digest = hashlib.sha256()
+    for file in seen.files:
+        digest.update(_header(file))
+        done = 0
+        for chunk in _chunks(seen, file, file.path):
+            digest.update(chunk)
+            done += len(chunk)
+        if done != file.size:
+            raise _changed(seen)
+    options, labels = _owner_says(seen, {file.name: file.path for file in seen.files if file.owner})
+    vectors = seen.root / "test" if _has_vectors(seen) else None
+    return LooseDrop(seen.source, options, labels, vectors, digest.hexdigest())
 
 
 def place(file: FileStat) -> str:
@@ -83,7 +116,6 @@ def place(file: FileStat) -> str:
 
 
 def _drop(seen: Seen, folder: Path, known: Known) -> Drop:
-    vectors = any(file.owner and file.name.startswith("test/") for file in seen.files)
     return Drop(
         model=seen.model,
         version=seen.version,
@@ -91,9 +123,17 @@ def _drop(seen: Seen, folder: Path, known: Known) -> Drop:
         source=Source(folder / "files", seen.source.files),
         options=known.options,
         labels=known.labels,
-        vectors=folder / "owner" / "test" if vectors else None,
+        vectors=folder / "owner" / "test" if _has_vectors(seen) else None,
         bytes=known.bytes,
     )
+
+
+def _has_vectors(seen: Seen) -> bool:
+    return any(file.owner and VECTORS.fullmatch(file.name) for file in seen.files)
+
+
+def _header(file: FileStat) -> bytes:
+    return f"{place(file)}\0{file.size}\0".encode()
 
 
 def _changed(seen: Seen) -> DropChanged:
@@ -125,7 +165,7 @@ def _copy(seen: Seen, folder: Path, cancel: threading.Event | None) -> str:
             # The scan has made sure where this very file lies; another one under its name is another drop.
             if not _unchanged(file, source):
                 raise _changed(seen)
-            digest.update(f"{place(file)}\0{file.size}\0".encode())
+            digest.update(_header(file))
             _copy_file(seen, file, source, target, digest, cancel)
             if not _unchanged(file, source):
                 raise _changed(seen)
@@ -152,18 +192,15 @@ def _copy_file(
         out = fs.create(target)
     try:
         shares_blocks = fs.clone(source, out)
-        done, reader = 0, os.open(target, os.O_RDONLY | os.O_CLOEXEC) if shares_blocks else os.dup(source)
-        try:
-            for chunk in _chunks(seen, file, reader):
-                if cancel is not None and cancel.is_set():
-                    raise JobCancelled(f"{seen.place.shown} changed or disappeared while it was copied.")
-                digest.update(chunk)
-                done += len(chunk)
-                if not shares_blocks:
-                    with fs.guard("copying a drop", target):
-                        fs.write(out, chunk)
-        finally:
-            os.close(reader)
+        done, reader = 0, target if shares_blocks else source
+        for chunk in _chunks(seen, file, reader):
+            if cancel is not None and cancel.is_set():
+                raise JobCancelled(f"{seen.place.shown} changed or disappeared while it was copied.")
+            digest.update(chunk)
+            done += len(chunk)
+            if not shares_blocks:
+                with fs.guard("copying a drop", target):
+                    fs.write(out, chunk)
         if done != file.size:
             raise _changed(seen)
         with fs.guard("copying a drop", target):
@@ -172,29 +209,32 @@ def _copy_file(
         os.close(out)
 
 
-def _chunks(seen: Seen, file: FileStat, descriptor: int) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = os.read(descriptor, CHUNK)
-        except OSError as error:
-            raise _unreadable(seen, file, error) from None
-        if not chunk:
-            return
-        yield chunk
+def _chunks(seen: Seen, file: FileStat, source: int | Path) -> Iterator[bytes]:
+    """The bytes of an open descriptor, or of a path."""
+    descriptor = -1
+    try:
+        if isinstance(source, Path):
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        while chunk := os.read(source if isinstance(source, int) else descriptor, CHUNK):
+            yield chunk
+    except OSError as error:
+        raise _unreadable(seen, file, error) from None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
-def _owner_says(seen: Seen, folder: Path) -> tuple[ModelOptions, tuple[str, ...]]:
-    """Options and labels, read from the copy. Errors: ModelTomlError, DropError."""
-    owner = {file.name for file in seen.files if file.owner}
+def _owner_says(seen: Seen, owner: dict[str, Path]) -> tuple[ModelOptions, tuple[str, ...]]:
+    """Options and labels, read from the owner's files by name. Errors: ModelTomlError, DropError."""
     if modeltoml.FILE not in owner:
         return ModelOptions(), ()
     shown = next((seen.place.shown_toml(path) for path in seen.place.tomls if path.exists()), modeltoml.FILE)
-    options = parse_options((folder / "owner" / modeltoml.FILE).read_bytes(), shown)
+    options = parse_options(owner[modeltoml.FILE].read_bytes(), shown)
     if not options.labels:
         return options, ()
     if options.labels not in owner:
         raise _changed(seen)  # the model.toml that named the labels of the scan was another one
-    return options, read_labels(folder / "owner" / options.labels, f"{shown}: labels '{options.labels}'")
+    return options, read_labels(owner[options.labels], f"{shown}: labels '{options.labels}'")
 
 
 def read_labels(path: Path, shown: str) -> tuple[str, ...]:

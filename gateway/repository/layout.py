@@ -1,4 +1,4 @@
-"""Where models lie in a repository: REPO/NAME/N/files, REPO/NAME/files, REPO/NAME.ext (+ NAME.toml).
+"""Where models lie in a repository: REPO/NAME/N/files, REPO/NAME/files, REPO/NAME.ext (+ NAME.toml, NAME.ext.data).
 
 Rule 1: what is wrong with one model is the `problem` of its own places and touches no other.
 Rule 2: this file lists folders and reads no file.
@@ -37,7 +37,8 @@ _PAPERS = re.compile(
 class Place:
     """Where the files of one version lie, or would.
 
-    `folder` is without links. `file` is "" for a folder drop, else the one file of it.
+    `folder` is without links. `file` is "" for a folder drop, else the one file of it, and
+    `companions` are the files of its weights beside it.
     `tomls` are the possible places of model.toml, the nearest first. `shown` is for people:
     the path below the repository. Links may lead anywhere below `boundary`.
     """
@@ -48,6 +49,7 @@ class Place:
     boundary: str
     folder: Path
     file: str = ""
+    companions: tuple[str, ...] = ()
     tomls: tuple[Path, ...] = ()
     problem: GatewayError | None = None
 
@@ -65,6 +67,13 @@ class Listing:
     empty: bool = True  # nothing at all lies in the repository, not even what is ignored
 
 
+def companions(file: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Among `names`, those that exporters give the weights of a model in the file `file`: FILE.data, FILE_data, ..."""
+    return tuple(
+        n for n in names if n.startswith(file) and re.match(r"[._-]data", n[len(file) :]) and not is_ignored(n)
+    )
+
+
 def list_repository(root: str, suffixes: Iterable[str]) -> Listing:
     """Every place of `root`, a folder without links. Errors: OSError when `root` itself cannot be listed."""
     return _Lister(root, suffixes).run()
@@ -76,12 +85,14 @@ class _Lister:
         self.suffixes = sorted({suffix.lower() for suffix in suffixes}, key=len, reverse=True)
         self.found = Listing()
         self.claims: dict[tuple[str, int], list[str]] = {}
+        self.names: list[str] = []
 
     def run(self) -> Listing:
-        names = names_in(self.root)
-        self.found.empty = not names
-        for name in names:
-            if not is_ignored(name):
+        self.names = names_in(self.root)
+        self.found.empty = not self.names
+        beside = {c for name in self.names if self._stem(name) for c in companions(name, self.names)}
+        for name in self.names:
+            if not is_ignored(name) and name not in beside:
                 self._top(name)
         for key, shown in self.claims.items():
             if len(shown) > 1:
@@ -122,6 +133,7 @@ class _Lister:
                 (printable(model), 1),
                 shown,
                 file=name,
+                companions=companions(name, self.names),
                 tomls=(Path(self.root, model + ".toml"),),
                 problem=_name_problem(model, shown),
             )

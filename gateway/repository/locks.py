@@ -80,6 +80,14 @@ def release_shared(descriptor: int, path: Path) -> None:
             release(last, path)
 
 
+def sweep(folder: Path, keep: Path) -> None:
+    """Remove the lock files that killed processes left: those that nobody holds."""
+    for path in folder.iterdir():
+        descriptor = None if path == keep else try_lock(path)
+        if descriptor is not None:
+            release(descriptor, path)
+
+
 class Pins:
     """Shared locks by name, counted: what anybody has pinned, here or in another process, is not removed."""
 

@@ -19,8 +19,8 @@ from gateway import config
 from gateway.core import modeltoml
 from gateway.errors import DropError, DropTooLarge, GatewayError, ModelTomlError, UnsafeDrop
 from gateway.formats.base import Source
-from gateway.repository.layout import Place
-from gateway.repository.walk import FileStat, Walk, printable
+from gateway.repository.layout import Place, companions
+from gateway.repository.walk import FileStat, Walk, names_in, printable
 
 VECTORS = re.compile(r"test/(input|output)_[^/]*\.npy")
 MAX_TOML_BYTES = 1 << 20
@@ -31,7 +31,7 @@ class Seen:
     """One version as it lies in the repository now.
 
     `root` is the folder of the files, `files` all of them (the owner's included), sorted by name.
-    `problem` says why it cannot be taken; it has held for `settle_s` too when `settled`.
+    `problem` says why it cannot be taken; a scan only says so when it has held for `settle_s`.
     `fingerprint` is a hash over names, sizes, times and inodes: equal only for the same files,
     untouched. An entry that is not settled is to be left as it is: it says "still here".
     """
@@ -78,6 +78,8 @@ def examine(place: Place, watch: config.Watch) -> Look | None:
     try:
         if place.file:
             walk.file(str(place.folder / place.file), place.file, place.shown)
+            for name in place.companions:
+                walk.file(str(place.folder / name), name, f"{place.shown}: {printable(name)}")
         else:
             walk.folder(str(place.folder))
     except FileNotFoundError:
@@ -203,7 +205,8 @@ def look_at(path: Path, watch: config.Watch | None = None) -> Seen:
         place = Place(name, 1, shown, str(real), real, tomls=(real / modeltoml.FILE,))
     else:
         tomls = (real.with_suffix(".toml"), real.parent / modeltoml.FILE)
-        place = Place(name, 1, shown, str(real.parent), real.parent, file=real.name, tomls=tomls)
+        beside = companions(real.name, names_in(real.parent))
+        place = Place(name, 1, shown, str(real.parent), real.parent, real.name, beside, tomls)
     look = examine(place, watch or config.Watch())
     if look is None:
         raise DropError(

@@ -21,13 +21,13 @@ from pathlib import Path
 from gateway import config
 from gateway.errors import RepositoryUnreadable
 from gateway.formats.base import all_formats
-from gateway.repository.drop import Drop, ingest
+from gateway.repository.drop import Drop, LooseDrop, ingest, read_loose
 from gateway.repository.index import Index, Known
 from gateway.repository.layout import Place, list_repository
 from gateway.repository.seen import Look, Seen, examine
 from gateway.repository.store import Store
 
-__all__ = ["Repository", "Scan", "Seen"]
+__all__ = ["LooseDrop", "Repository", "Scan", "Seen", "read_loose"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ class Repository:
         if held is None or look.gone or held.look.quiet != look.quiet or held.missing_since is not None:
             held = self._held[key] = _Held(look, now)
         quiet = now - held.since >= self.watch.settle_s
-        return replace(look.seen, settled=not look.gone and (quiet or self.known(look.seen) is not None))
+        settled = not look.gone and (quiet or self.known(look.seen) is not None)
+        # A folder that is being copied or renamed looks wrong for a moment: that is no problem yet.
+        return replace(look.seen, settled=settled, problem=look.seen.problem if settled else None)
 
     def _missing(self, found: dict[tuple[str, int], Look], now: float) -> list[Seen]:
         """Entries that are not there now, and not for long enough to call it a deletion."""
@@ -142,5 +144,5 @@ class Repository:
             if now - held.missing_since >= self.watch.settle_s:
                 del self._held[key]
             else:
-                waiting.append(replace(held.look.seen, settled=False))
+                waiting.append(replace(held.look.seen, settled=False, problem=None))
         return waiting

@@ -60,6 +60,10 @@ class Stored:
     artifact: Artifact
     folder: Path
 
+    @property
+    def key(self) -> str:
+        return self.artifact.digest
+
 
 class Store:
     """Safe to call from any thread, and for several gateways on one folder."""
@@ -90,6 +94,7 @@ class Store:
             held = locks.wait_lock(opening)
             try:
                 self._remove_stale()
+                locks.sweep(opening.parent, keep=opening)
                 own = self.root / "tmp" / uuid.uuid4().hex
                 fs.make_folder(own)
                 self._own_lock = locks.wait_lock(own / "lock")
@@ -114,13 +119,12 @@ class Store:
     def _remove_stale(self) -> None:
         """tmp/ folders whose gateway is dead: it no longer holds the lock in them."""
         for folder in (self.root / "tmp").iterdir():
-            descriptor = None
-            with suppress(FileNotFoundError, NotADirectoryError):
-                descriptor = locks.try_lock(folder / "lock")
-                if descriptor is None:
-                    continue
-            fs.remove_tree(folder)
+            if not folder.is_dir():
+                folder.unlink(missing_ok=True)
+                continue
+            descriptor = locks.try_lock(folder / "lock")
             if descriptor is not None:
+                fs.remove_tree(folder)
                 os.close(descriptor)
 
     # --- artifacts
