@@ -7,6 +7,7 @@ model and whatever belongs beside it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -42,10 +43,8 @@ def catalogue() -> Path:
     cached.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix="making-", dir=cached))
     subprocess.run([base_python(), MAKER, beside], check=True, timeout=120, capture_output=True, text=True)
-    try:
+    with contextlib.suppress(OSError):  # another process was first
         beside.rename(wanted)
-    except OSError:  # another process was first
-        pass
     return wanted
 
 

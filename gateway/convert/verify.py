@@ -243,7 +243,7 @@ def _verdict(
     if not comparisons:
         return Verification(Verdict.UNVERIFIED, "", answers.unjudged)
     said = [f"{len(comparisons)} comparisons over {len(answers.cases)} inputs"]
-    said += [f"tried with {answers.sizing}"] if answers.sizing else []
+    said += [answers.sizing] if answers.sizing else []
     said += [f"{answers.oracle} judged because {answers.reason}"] if answers.reason else []
     said += [f"no oracle: {answers.unjudged}"] if answers.unjudged else []
     said += (

@@ -49,9 +49,6 @@ class Sizing:
     rank: int = RANKS[0]
     odd: bool = False
 
-    def __str__(self) -> str:
-        return f"free dimensions of {self.size}{' and odd ones beside it' if self.odd else ''}"
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -79,24 +76,25 @@ def batchable(signature: Signature) -> bool:
 
 def sizings(signature: Signature, hints: Mapping[str, Hint]) -> Iterator[Sizing]:
     """Guesses in order, at most a hundred; exactly one where nothing is free."""
-    skip = 1 if batchable(signature) else 0
-    free = any(s.shape is not None and None in s.shape[skip:] for s in signature.inputs)
     ranks = RANKS if any(s.shape is None for s in signature.inputs) else (RANKS[0],)
     guessed = any(dtype(s.dtype).kind in "iu" and s.name not in hints for s in signature.inputs)
     bounds = INTEGER_BOUNDS if guessed else INTEGER_BOUNDS[:1]
-    sizes = SIZES if free or len(ranks) > 1 else SIZES[:1]
+    sizes = SIZES[:1] if fixed(signature) else SIZES
     for size, rank, bound in itertools.product(sizes, ranks, bounds):
         sizing = Sizing(size, bound, rank)
         if all(_count(shape) <= MAX_ELEMENTS for shape in _shapes(signature, sizing).values()):
             yield sizing
 
 
+def fixed(signature: Signature) -> bool:
+    """No dimension but the batch is free: there is nothing to guess."""
+    skip = 1 if batchable(signature) else 0
+    return all(spec.shape is not None and None not in spec.shape[skip:] for spec in signature.inputs)
+
+
 def other_size(signature: Signature, sizing: Sizing) -> Sizing | None:
     """A second guess with odd and unequal free dimensions; None where none but the batch is free."""
-    skip = 1 if batchable(signature) else 0
-    if any(s.shape is not None and None in s.shape[skip:] for s in signature.inputs):
-        return replace(sizing, odd=True)
-    return None
+    return None if fixed(signature) else replace(sizing, odd=True)
 
 
 def first(signature: Signature, sizing: Sizing, hints: Mapping[str, Hint], seed: int) -> Probe:

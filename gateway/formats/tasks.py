@@ -18,7 +18,7 @@ import numpy as np
 
 from gateway.core.compare import compare
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, other_size, probes, sizings
+from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
 from gateway.core.signature import Signature
 from gateway.errors import ConversionError
 from gateway.formats.base import Format, Match, Oracle, Source, all_formats
@@ -134,12 +134,20 @@ class _Bench:
         )
         return True
 
+    def accepts(self, probe: Probe) -> bool:
+        try:
+            with np.errstate(all="ignore"):
+                self.judge_.run(probe.inputs)
+        except Exception:  # noqa: BLE001  rule 1
+            return False
+        return True
+
     def judge_probes(self, signature: Signature, hints: Mapping[str, Hint], seed: int) -> None:
         sizing, seconds = settle(signature, hints, seed, self.judge_.run, self.answer["refused"])
         if sizing is None:
             return
         self.answer["refused"].clear()  # guesses of a size, not cases
-        self.answer["sizing"] = str(sizing)
+        self.answer["sizing"] = "" if fixed(signature) else f"free dimensions of {sizing.size}"
         weight = (BATCH + BATCH if batchable(signature) else 1) * len(KINDS)
         few = weight * seconds > QUICK * self.budget_s
         if few and (BATCH + BATCH + len(KINDS)) * seconds > self.budget_s:
@@ -149,7 +157,11 @@ class _Bench:
         cases = list(_few(signature, sizing, hints, seed) if few else probes(signature, sizing, hints, seed))
         odd = other_size(signature, sizing)
         if odd is not None and not few:
-            cases += list(probes(signature, odd, hints, seed, kinds=("normal", "ramp")))
+            if self.accepts(first(signature, odd, hints, seed)):
+                self.answer["sizing"] += " and odd, unequal ones"
+                cases += list(probes(signature, odd, hints, seed, kinds=("normal", "ramp")))
+            else:
+                self.answer["sizing"] += " (odd, unequal ones are refused)"
         for number, probe in enumerate(cases):
             if self.answer["cases"] and time.monotonic() - self.started > 2 * self.budget_s:
                 why = f"not judged: {2 * self.budget_s:g} s were used up"
@@ -182,7 +194,7 @@ def settle(
             with np.errstate(all="ignore"):
                 run(probe.inputs)
         except Exception as error:  # noqa: BLE001  rule 1
-            refused.append({"name": f"{probe.name}, {sizing}", "why": in_words(error)})
+            refused.append({"name": f"{probe.name}, size {sizing.size}", "why": in_words(error)})
             continue
         return sizing, time.monotonic() - started
     return None, 0.0

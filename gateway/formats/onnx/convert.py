@@ -11,6 +11,7 @@ Rule 3: what onnxruntime takes is taken: a complaint of onnx's stricter checker 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,9 @@ QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 BROKEN = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, AttributeError, RuntimeError)
 """What onnx, protobuf and numpy raise over damaged files; none of them is documented."""
+ORT_ERRORS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile", "NotFound",
+              "RuntimeException", "EPFail", "EngineError")  # fmt: skip
+_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed:)?")
 
 
 def load(path: Path) -> Any:
@@ -143,7 +147,7 @@ def refuse_unknown(model: Any) -> None:
         )
 
 
-def session(model: bytes | str, folder: Path | None = None) -> Any:
+def session(path: Path) -> Any:
     """An unoptimised onnxruntime session. Errors: ConversionError, CorruptModel in onnxruntime's own words."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -151,19 +155,27 @@ def session(model: bytes | str, folder: Path | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    refusals: tuple[type[BaseException], ...] = (*ort_errors(), *BROKEN)
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except (state.NotImplemented, state.Fail, state.RuntimeException, state.NotFound, state.EPFail) as error:
-        raise ConversionError(f"onnxruntime refuses the model: {_first_line(error)}") from error
-    except (state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument, state.NoModel, *BROKEN) as error:
-        raise CorruptModel(f"onnxruntime cannot read the model: {_first_line(error)}") from error
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except state.NotImplemented as error:
+        raise ConversionError(f"onnxruntime has no kernel for a node of it: {_first_line(error)}") from error
+    except refusals as error:
+        said = _first_line(error)
+        kind = CorruptModel if "invalid model" in said.lower() or "pars" in said.lower() else ConversionError
+        raise kind(f"onnxruntime refuses the model: {said}") from error
+
+
+def ort_errors() -> tuple[type[Exception], ...]:
+    """onnxruntime's exceptions; they have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(getattr(state, name) for name in ORT_ERRORS)
 
 
 def _signature(path: Path, model: Any, options: ModelOptions, labels: tuple[str, ...]) -> Signature:
     """Names in the model's order, types and shapes as onnxruntime infers them. Errors: ConversionError."""
-    loaded = session(str(path))
+    loaded = session(path)
     problems: list[str] = []
     declared = {value.name: value for value in (*model.graph.input, *model.graph.output)}
     inputs = _specs("input", loaded.get_inputs(), declared, options.inputs, problems)
@@ -300,6 +312,6 @@ def _versions() -> dict[str, str]:
 
 
 def _first_line(error: BaseException) -> str:
+    """The error's own sentence, without onnxruntime's code and the path of a scratch folder."""
     text = str(error).strip()
-    line = text.splitlines()[0] if text else type(error).__name__
-    return line.split(" : ", 2)[-1][:300]
+    return _ORT_PREFIX.sub("", text.splitlines()[0])[:300] if text else type(error).__name__

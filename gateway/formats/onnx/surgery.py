@@ -65,6 +65,8 @@ def raise_opset(model: Any, facts: list[Fact], warnings: list[str]) -> Any:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warnings.append(f"opset {found} is kept: onnx's version converter cannot raise it: {first[:200]}")
         return model
+    # It notes tensors of its own with no type, and onnxruntime refuses those notes.
+    _replace(raised.graph.value_info, [v for v in raised.graph.value_info if v.type.tensor_type.elem_type])
     facts.append(Fact("opset", f"{found} -> {LOWEST_OPSET}", "onnx version_converter"))
     return raised
 
