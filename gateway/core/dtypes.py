@@ -13,6 +13,7 @@ Rule 2: bfloat16 has no numpy type; `ml_dtypes` gives one where it is installed 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,14 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def name_of(array: Array) -> str:
     """Our name of an array's type; 'string' for object, bytes and str arrays."""
-    if array.dtype.kind in "OSU":
+    return _name_of(array.dtype)
+
+
+@lru_cache(maxsize=256)  # numpy makes the name anew each time: 4 us, several times a request
+def _name_of(kind: np.dtype[Any]) -> str:
+    if kind.kind in "OSU":
         return "string"
-    name = array.dtype.name
+    name = kind.name
     if name not in BY_NAME:
         raise UnsupportedType(f"an array of numpy type {name} has no tensor type here; known are {', '.join(BY_NAME)}.")
     return name

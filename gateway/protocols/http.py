@@ -1,7 +1,7 @@
 """HTTP for protocols: Request -> Response, routes as data, and the ASGI application around them.
 
-Rule 1: bodies are bounded as they arrive and again after decompression; a body that does not
-        arrive in time is answered 408.
+Rule 1: bodies are bounded as they arrive and again after decompression; how long they may take
+        is the server's matter (http_server.py).
 Rule 2: every answer carries X-Request-Id, and every error is {"error": "..."}.
 Rule 3: a route knows nothing of ASGI, so another server can take its place.
 """
@@ -135,20 +135,16 @@ class App:
             raise _too_large(limit)
         parts: list[bytes] = []
         size, more = 0, True
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise asyncio.CancelledError
-                    part, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(part)
-                    if size <= limit:
-                        parts.append(part)
-                    elif size > 4 * limit:
-                        break
-        except TimeoutError:
-            raise _Refused(408, f"The body was not complete after {self._limits.body_s:g} s.") from None
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            part, more = message.get("body", b""), message.get("more_body", False)
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            elif size > 4 * limit:
+                break
         if size > limit:
             raise _too_large(limit)
         body = parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,8 +1,9 @@
 """uvicorn's HTTP/1.1 protocol with the timers and bounds it lacks.
 
 uvicorn never closes a connection whose request's headers stay incomplete: a few hundred of
-them exhaust a server (slowloris). Here a connection has `header_s` for its headers, a bounded
-size of them, and there is a bounded number of connections.
+them exhaust a server (slowloris); the same for bodies. Here a request has `header_s` for its
+headers and `body_s` for its body, the headers have a bounded size, and there is a bounded
+number of connections.
 
 Rule 1: no timer is set for a request that arrives in one piece.
 Rule 2: a client that goes away cancels its request's task.
@@ -44,9 +45,13 @@ class Http(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            return  # its headers are complete; the body's time is the application's matter
         if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.more_body:
+                self._disarm()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(self._limits.body_s, self._body_too_slow)
             return
         self._arm()
         self._header_bytes += len(data)
@@ -90,6 +95,13 @@ class Http(HttpToolsProtocol):
             self.transport.close()
             return
         self._refuse(408, f"The headers were not complete after {self._limits.header_s:g} s.")
+
+    def _body_too_slow(self) -> None:
+        self._timer = None
+        if self.pipeline:  # it is we who do not read on, for an earlier request still runs
+            self._timer = self.loop.call_later(self._limits.body_s, self._body_too_slow)
+            return
+        self._refuse(408, f"The body was not complete after {self._limits.body_s:g} s.")
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer without a request and close."""

@@ -194,8 +194,10 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field."""
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
+    """A length-delimited field; `number` is below 16."""
+    size = len(payload)
+    head = bytes((number << 3 | 2, size)) if size < 128 else bytes((number << 3 | 2,)) + varint(size)
+    return head + payload
 
 
 @lru_cache(maxsize=1024)
