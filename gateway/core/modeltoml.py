@@ -114,6 +114,10 @@ def parse(text: str, *, where: str = FILE) -> ModelOptions:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ModelTomlError([f"not valid TOML: {error}"], where=where) from None
+    preprocess = data.get("preprocess")
+    if isinstance(preprocess, dict) and "labels" in preprocess and "labels" not in data:
+        # TOML gives a line below [preprocess] to that table; a labels line there is meant for the model.
+        data["labels"] = preprocess.pop("labels")
     problems: list[str] = []
     values: dict[str, Any] = {}
     for key, value in data.items():

@@ -48,6 +48,10 @@ GOOD = {
         ),
     ),
     "a scalar": ('[[inputs]]\nname = "x"\nshape = []', ModelOptions(inputs=(TensorOption("x", shape=()),))),
+    "labels below [preprocess] are the model's": (
+        '[preprocess]\ncolour = "bgr"\nlabels = "l.txt"',
+        ModelOptions(labels="l.txt", preprocess=Preprocess(colour="bgr")),
+    ),
     "minus one is free": (
         '[[inputs]]\nname = "x"\nshape = [-1, 2]',
         ModelOptions(inputs=(TensorOption("x", shape=(None, 2)),)),
@@ -77,6 +81,10 @@ BAD = {
     "labels outside": ('labels = "../labels.txt"', ["labels is '../labels.txt', expected the name of a file beside"]),
     "labels at an absolute place": ('labels = "/etc/passwd"', ["expected the name of a file beside"]),
     "labels inside out": ('labels = "a/../../b"', ["expected the name of a file beside"]),
+    "labels twice": (
+        'labels = "a"\n[preprocess]\nlabels = "b"',
+        ["[preprocess]: no such key 'labels'"],
+    ),
     "labels empty": ('labels = ""', ["expected the name of a file beside"]),
     "inputs as a table": ('[inputs]\nname = "x"', ["inputs is dict, expected tables: [[inputs]]"]),
     "inputs as text": ('inputs = "x"', ["inputs is str, expected tables"]),

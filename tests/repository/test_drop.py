@@ -166,6 +166,36 @@ def test_files_that_change_make_no_drop(
     assert store.index.get(seen.fingerprint) is None
 
 
+def test_a_folder_swapped_for_the_moment_of_the_copy(
+    repo: Path, watched: Watched, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names lead elsewhere while the files are opened, and back when they are looked at again."""
+    plant(repo, {"a/1/m.onnx": "the model", "a/.2/m.onnx": "A SECRET."})
+    seen = watched.settled()["a", 1]
+    make_folder, create = drop_module.fs.make_folder, drop_module.fs.create
+
+    def swap(one: str, other: str) -> None:
+        (repo / "a" / one).rename(repo / "a" / other)
+
+    def before(path: Path) -> None:
+        make_folder(path)
+        if path.name == "files":
+            swap("1", ".1")
+            swap(".2", "1")
+
+    def after(path: Path) -> int:
+        if path.name == "m.onnx":
+            swap("1", ".2")
+            swap(".1", "1")
+        return create(path)
+
+    monkeypatch.setattr(drop_module.fs, "make_folder", before)
+    monkeypatch.setattr(drop_module.fs, "create", after)
+    with pytest.raises(DropChanged):
+        watched.repository.ingest(seen, store)
+    assert nothing_left(store)
+
+
 def test_known_files_are_not_copied_again(
     repo: Path, watched: Watched, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

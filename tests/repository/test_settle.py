@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import config
 from gateway.core.modeltoml import ModelOptions
 from gateway.errors import DropError, RepositoryUnreadable
 from gateway.repository.index import Known
@@ -281,7 +282,11 @@ def test_a_model_folder_that_cannot_be_listed_keeps_its_versions(
     assert entries["b", 1].problem is None
 
 
-def test_a_file_that_vanishes_during_the_scan(repo: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settle_s", [2.0, 0.0])
+def test_a_file_that_vanishes_during_the_scan(
+    settle_s: float, repo: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(repo, store.index, config.Watch(settle_s=settle_s))
     plant(repo, {"a/1/m.onnx": "A", "a/1/n.onnx": "A", "b.onnx": "B"})
     watched.settled()
     real = os.lstat
@@ -294,5 +299,5 @@ def test_a_file_that_vanishes_during_the_scan(repo: Path, watched: Watched, monk
     with monkeypatch.context() as patch:
         patch.setattr(os, "lstat", lstat)
         assert states(watched.scan(60.0)) == {"a/1": False, "b/1": True}
-    assert states(watched.scan()) == {"a/1": False, "b/1": True}
+    assert states(watched.scan(settle_s / 2)) == {"a/1": settle_s == 0, "b/1": True}
     assert states(watched.scan(2.0)) == {"a/1": True, "b/1": True}

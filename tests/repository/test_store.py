@@ -71,6 +71,37 @@ def test_a_damaged_artifact_is_replaced(store: Store) -> None:
     assert (publish(store, "a") / "model.onnx").read_text() == "net a"
 
 
+def test_what_is_renamed_in_is_on_the_disk_first(
+    repo: Path, watched: Watched, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be tried here; the order of the calls that make it harmless can."""
+    done: list[str] = []
+    sync, rename = fs.sync, fs.rename
+
+    def log_sync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        done.append(f"sync {name}")
+        sync(descriptor)
+
+    def log_rename(source: Path, target: Path) -> None:
+        done.append(f"rename {target.parent.name}")
+        rename(source, target)
+
+    monkeypatch.setattr(fs, "sync", log_sync)
+    monkeypatch.setattr(fs, "rename", log_rename)
+    plant(repo, {"x/1/m.onnx": "x", "x/1/sub/w.bin": "w"})
+    watched.repository.ingest(watched.settled()["x", 1], store)
+    before, after = done[: done.index("rename drops")], done[done.index("rename drops") :]
+    assert {"sync m.onnx", "sync w.bin", "sync sub", "sync files"} <= set(before)
+    assert after[1] == "sync drops"
+    done.clear()
+    folder = publish(store, "a")
+    at = done.index("rename artifacts")
+    assert {"sync model.onnx", "sync w.bin", "sync weights", "sync gateway.json"} <= set(done[:at])
+    assert done[at + 1] == "sync artifacts"
+    assert folder.exists()
+
+
 NOT_PLAIN = {
     "a link": {"model.onnx": Link("/etc/hostname")},
     "a link to a folder": {"model.onnx": "x", "sub": Link("/etc")},
@@ -238,16 +269,20 @@ def test_waiting_for_a_lock_ends(store: Store, other: Store) -> None:
         pass
 
 
-def test_a_lock_whose_file_was_replaced_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    first = locks.try_lock(path)
-    assert first is not None
-    path.unlink()
-    second = locks.try_lock(path)
-    assert second is not None
+def test_a_lock_file_that_was_removed_while_we_opened_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its holder gave it back between our open and our flock: who holds a file without a name holds nothing."""
+    path, real = tmp_path / "lock", locks.fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(locks.fcntl, "flock", real)
+        path.unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    held = locks.try_lock(path)
+    assert held is not None
     assert locks.try_lock(path) is None
-    locks.release(second, path)
-    os.close(first)
+    locks.release(held, path)
 
 
 # --- failures
