@@ -1,3 +1,5 @@
+"""`python -m gateway` is the command `gateway`."""
+
 import sys
 
 from gateway.cli import main
