@@ -33,7 +33,7 @@ from gateway.errors import InvalidRequest, UsageError
 from gateway.formats.base import Match
 from gateway.process.environments import Environments
 from gateway.repository.detect import detect
-from gateway.repository.source import LooseDrop, read_loose
+from gateway.repository.drop import LooseDrop, read_loose
 from gateway.runtimes.base import Runtime
 from gateway.runtimes.ort import OrtRuntime
 
@@ -71,6 +71,7 @@ def convert(
                 labels=loose.labels,
                 vectors=loose.vectors,
                 digest=loose.digest,
+                source_digest=loose.digest,
                 verify=verify and options.verify != "off",
             ),
             folder,

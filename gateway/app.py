@@ -47,7 +47,7 @@ class App:
         self.metrics = Metrics()
         self.environments = environments or Environments()
         self.store = Store(settings.store, settings.store_max_bytes)
-        self.index = Index(settings.store / "index.json")
+        self.index = Index(settings.store / "index")
         self.repository = Repository(settings.repository, settings.watch, self.index)
         self.converter = Converter(self.environments, settings, settings.store / "jobs")
         self.prover = Prover(self.repository, self.store, self.converter)

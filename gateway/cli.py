@@ -85,15 +85,19 @@ def serve(arguments: argparse.Namespace) -> int:
 def convert(arguments: argparse.Namespace) -> int:
     from gateway import api
 
-    artifact = api.convert(
-        arguments.source,
-        arguments.out,
-        to=arguments.to,
-        inputs=arguments.input,
-        outputs=arguments.output,
-        verify=not arguments.no_verify,
-        progress=_progress,
-    )
+    progress = _Progress()
+    try:
+        artifact = api.convert(
+            arguments.source,
+            arguments.out,
+            to=arguments.to,
+            inputs=arguments.input,
+            outputs=arguments.output,
+            verify=not arguments.no_verify,
+            progress=progress,
+        )
+    finally:
+        progress.end()
     if arguments.as_json:
         _print_json(artifact.to_json() | {"out": str(arguments.out)})
     else:
@@ -144,7 +148,7 @@ def inspect(arguments: argparse.Namespace) -> int:
 def formats(arguments: argparse.Namespace) -> int:
     from gateway.formats.base import all_formats
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": f.name,
             "title": f.title,
@@ -231,8 +235,25 @@ def _print_verification(verification: Verification) -> None:
         _print(f"  batch: {escape(verification.batch)}")
 
 
-def _progress(stage: str, fraction: float | None) -> None:
-    _say(f"  {stage}" + ("" if fraction is None else f" {fraction:.0%}"))
+class _Progress:
+    """One line a stage; at a terminal the line counts up in place."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._moves = sys.stderr.isatty()
+
+    def __call__(self, stage: str, fraction: float | None) -> None:
+        if stage != self._stage:
+            sys.stderr.write(("\n" if self._moves and self._stage else "") + f"  {escape(stage)}")
+            sys.stderr.write("" if self._moves else "\n")
+            self._stage = stage
+        elif self._moves and fraction is not None:
+            sys.stderr.write(f"\r  {escape(stage)} {fraction:4.0%}")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        if self._moves and self._stage:
+            sys.stderr.write("\n")
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__, config
-from gateway.process.environments import Environments
+from gateway.process.environments import Environments, environments_report
 from gateway.process.sandbox import available_level
 
 Say = Callable[[str], None]
@@ -46,7 +46,7 @@ def report(environments: Environments) -> dict[str, Any]:
         "providers": onnxruntime.get_available_providers(),
         "sandbox": available_level(),
         "store": {"path": str(store), "free_bytes": _free_bytes(store)},
-        "environments": environments.report(),
+        "environments": environments_report(environments),
     }
 
 
@@ -55,14 +55,16 @@ def text(page: dict[str, Any]) -> str:
         f"gateway {page['gateway']} on Python {page['python']}, {page['system']}",
         f"{page['cores']} cores, {page['memory_bytes'] / config.GIB:.0f} GiB of memory",
         f"onnxruntime {page['onnxruntime']}: {', '.join(page['providers'])}",
-        f"sandbox level reached: {page['sandbox']}",
+        f"sandbox level reached: L{page['sandbox']}",
         f"store: {page['store']['path']}, {page['store']['free_bytes'] / config.GIB:.0f} GiB free",
         "Environments:",
     ]
     for row in page["environments"]:
-        state = f"built, {row['bytes'] / config.MIB:.0f} MiB" if row["built"] else "not built"
-        mend = "" if row["built"] else f"   gateway doctor --install {row['name']}"
-        lines.append(f"  {row['name']:14} Python {row['python']:6} {row['packages']:4} packages  {state}{mend}")
+        size = f", {row['size_bytes'] / config.MIB:.0f} MiB" if row["size_bytes"] else ""
+        state = f"built{size}" if row["built"] else f"not built: {row['install']}"
+        lines.append(f"  {row['name']:14} Python {row['python']:6} {row['packages']:4} packages  {state}")
+        if row["built"] and row["problem"]:
+            lines.append(f"    {row['problem']}")
     return "\n".join(lines)
 
 

@@ -179,7 +179,7 @@ class Manager:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            known = {g.seen.fingerprint for g in self._all()}
+            known = {g.seen.fingerprint for g in self._all() if g.settled}
             try:
                 look = await loop.run_in_executor(self._looking, self._look, known)
             except GatewayError as error:

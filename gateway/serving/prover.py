@@ -84,6 +84,7 @@ class Prover:
                         labels=drop.labels,
                         vectors=drop.vectors,
                         digest=key,
+                        source_digest=drop.digest,
                         verify=drop.options.verify != "off",
                     ),
                     folder,
