@@ -1,8 +1,9 @@
 """Drop: what a person put down, once it has stopped changing, copied by content.
 
 Rule 1: a Drop's files are plain files of ours: no links, no hard links shared with anybody.
-Rule 2: `digest` depends on the bytes and relative names of all files (model.toml, labels and
-        vectors included), and on nothing else: not on time, place or machine.
+Rule 2: `digest` depends on the bytes and relative names of all files (labels and vectors
+        included), and on nothing else: not on time, place or machine. model.toml is left out:
+        what it says is in `options`, and the store's key takes from it what changes the artifact.
 Rule 3: the bytes that are hashed are the bytes that are kept; files that changed between the
         scan and the end of the copy make no Drop (DropChanged).
 """
@@ -15,6 +16,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,16 +64,15 @@ def ingest(seen: Seen, store: Store, index: Index, cancel: threading.Event | Non
         raise seen.problem
     known = index.get(seen.fingerprint)
     if known is not None and (folder := store.find_drop(known.digest)) is not None:
-        if all(_size(folder / place(file)) == file.size for file in seen.files):
+        if all(_size(folder / place(file)) == file.size for file in _kept(seen)):
             return _drop(seen, folder, known)
         store.release_drop(known.digest)
     with store.stage() as folder:
         digest = _copy(seen, folder, cancel)
+        known = Known(digest, *_owner_says(seen, folder / "owner"), seen.bytes)
         again = seen.again()
         if again is None or again.fingerprint != seen.fingerprint:
             raise _changed(seen)
-        owner = {file.name: folder / place(file) for file in seen.files if file.owner}
-        known = Known(digest, *_owner_says(seen, owner), seen.bytes)
         store.step("drop copied")
         folder = store.keep_drop(digest, folder)
     index.record(seen.fingerprint, known)
@@ -97,17 +98,19 @@ def read_loose(path: Path, watch: config.Watch | None = None) -> LooseDrop:
     """
     seen = look_at(path, watch)
     digest = hashlib.sha256()
-    for file in seen.files:
+    for file in _kept(seen):
         digest.update(_header(file))
-        done = 0
-        for chunk in _chunks(seen, file, file.path):
-            digest.update(chunk)
-            done += len(chunk)
-        if done != file.size:
-            raise _changed(seen)
-    options, labels = _owner_says(seen, {file.name: file.path for file in seen.files if file.owner})
+        with _opened(seen, file) as descriptor:
+            for chunk in _chunks(seen, file, descriptor):
+                digest.update(chunk)
+    options, labels = _owner_says(seen, _toml_folder(seen))
     vectors = seen.root / "test" if _has_vectors(seen) else None
     return LooseDrop(seen.source, options, labels, vectors, digest.hexdigest())
+
+
+def _toml_folder(seen: Seen) -> Path:
+    """Where model.toml lies, and the labels with it."""
+    return next((path.parent for path in seen.place.tomls if path.exists()), seen.root)
 
 
 def place(file: FileStat) -> str:
@@ -150,28 +153,40 @@ def _size(path: Path) -> int:
         return -1
 
 
+def _kept(seen: Seen) -> list[FileStat]:
+    """The files that the copy holds: all but model.toml."""
+    return [file for file in seen.files if file.name != modeltoml.FILE or not file.owner]
+
+
 def _copy(seen: Seen, folder: Path, cancel: threading.Event | None) -> str:
     """The digest of what was written below `folder`."""
     digest = hashlib.sha256()
-    for file in seen.files:
+    for file in _kept(seen):
         target = folder / place(file)
         with fs.guard("copying a drop", target):
             fs.make_folder(target.parent)
-        try:
-            source = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise _unreadable(seen, file, error) from None
-        try:
-            # The scan has made sure where this very file lies; another one under its name is another drop.
-            if not _unchanged(file, source):
-                raise _changed(seen)
+        with _opened(seen, file) as source:
             digest.update(_header(file))
             _copy_file(seen, file, source, target, digest, cancel)
-            if not _unchanged(file, source):
-                raise _changed(seen)
-        finally:
-            os.close(source)
     return digest.hexdigest()
+
+
+@contextmanager
+def _opened(seen: Seen, file: FileStat) -> Iterator[int]:
+    """A descriptor of the very file that was seen. Errors: DropChanged, at the end too; DropError."""
+    try:
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(seen, file, error) from None
+    try:
+        # The scan has made sure where this very file lies; another one under its name is another drop.
+        if not _unchanged(file, descriptor):
+            raise _changed(seen)
+        yield descriptor
+        if not _unchanged(file, descriptor):
+            raise _changed(seen)
+    finally:
+        os.close(descriptor)
 
 
 def _unchanged(file: FileStat, descriptor: int) -> bool:
@@ -192,7 +207,7 @@ def _copy_file(
         out = fs.create(target)
     try:
         shares_blocks = fs.clone(source, out)
-        done, reader = 0, target if shares_blocks else source
+        done, reader = 0, out if shares_blocks else source
         for chunk in _chunks(seen, file, reader):
             if cancel is not None and cancel.is_set():
                 raise JobCancelled(f"{seen.place.shown} changed or disappeared while it was copied.")
@@ -209,32 +224,31 @@ def _copy_file(
         os.close(out)
 
 
-def _chunks(seen: Seen, file: FileStat, source: int | Path) -> Iterator[bytes]:
-    """The bytes of an open descriptor, or of a path."""
-    descriptor = -1
-    try:
-        if isinstance(source, Path):
-            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        while chunk := os.read(source if isinstance(source, int) else descriptor, CHUNK):
-            yield chunk
-    except OSError as error:
-        raise _unreadable(seen, file, error) from None
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+def _chunks(seen: Seen, file: FileStat, descriptor: int) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = os.read(descriptor, CHUNK)
+        except OSError as error:
+            raise _unreadable(seen, file, error) from None
+        if not chunk:
+            return
+        yield chunk
 
 
-def _owner_says(seen: Seen, owner: dict[str, Path]) -> tuple[ModelOptions, tuple[str, ...]]:
-    """Options and labels, read from the owner's files by name. Errors: ModelTomlError, DropError."""
-    if modeltoml.FILE not in owner:
+def _owner_says(seen: Seen, labels_below: Path) -> tuple[ModelOptions, tuple[str, ...]]:
+    """Options, and the labels from the folder that holds them. Errors: ModelTomlError, DropError, DropChanged."""
+    owner = {file.name: file for file in seen.files if file.owner}
+    toml = owner.get(modeltoml.FILE)
+    if toml is None:
         return ModelOptions(), ()
     shown = next((seen.place.shown_toml(path) for path in seen.place.tomls if path.exists()), modeltoml.FILE)
-    options = parse_options(owner[modeltoml.FILE].read_bytes(), shown)
+    with _opened(seen, toml) as descriptor:
+        options = parse_options(b"".join(_chunks(seen, toml, descriptor)), shown)
     if not options.labels:
         return options, ()
     if options.labels not in owner:
         raise _changed(seen)  # the model.toml that named the labels of the scan was another one
-    return options, read_labels(owner[options.labels], f"{shown}: labels '{options.labels}'")
+    return options, read_labels(labels_below / options.labels, f"{shown}: labels '{options.labels}'")
 
 
 def read_labels(path: Path, shown: str) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ def make_folder(path: Path) -> None:
 
 
 def create(path: Path) -> int:
-    """A descriptor of a new file, for writing; the file must not exist."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    """A descriptor of a new file, to write and to read back; the file must not exist."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 
 def write(descriptor: int, data: bytes | memoryview) -> None:

@@ -1,7 +1,7 @@
 """The store: artifacts by the digest of all they depend on, and the copies of drops on their way there.
 
     artifacts/KEY/       model.onnx ... gateway.json: complete, or not there
-    drops/DIGEST/        files/ (the model) and owner/ (model.toml, labels, vectors)
+    drops/DIGEST/        files/ (the model) and owner/ (labels, vectors)
     failures/KEY.json    an answer too: this drop can only fail
     index/               fingerprint -> digest (index.py)
     locks/  tmp/         tmp/ID/ belongs to one living gateway

@@ -66,7 +66,7 @@ def whole(root: Path) -> bool:
         if (folder / "model.onnx").read_text() != "the model" or not (folder / "gateway.json").is_file():
             return False
     for folder in (root / "drops").iterdir():
-        if {path.name for path in folder.rglob("*") if path.is_file()} != {"m.onnx", "w.bin", "model.toml"}:
+        if {path.name for path in folder.rglob("*") if path.is_file()} != {"m.onnx", "w.bin"}:
             return False
     on_the_way = [path for path in (root / "tmp").glob("*/*") if path.name != "lock"]
     return not on_the_way
