@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from gateway import config
 from gateway.errors import DropChanged, DropError, JobCancelled, ModelTomlError
 from gateway.repository import drop as drop_module
 from gateway.repository.drop import Drop, read_loose
@@ -268,3 +270,37 @@ def test_a_copy_that_shares_blocks(repo: Path, watched: Watched, store: Store, m
 
 def refuse_nothing(*_: object) -> None:
     """An index that forgets."""
+
+
+def test_drops_while_somebody_swaps_the_folder(repo: Path, store: Store) -> None:
+    """A real race: folders are renamed in and out all the time; every drop is one of them, whole."""
+    watched = Watched(repo, store.index, config.Watch(settle_s=0.0))
+    done = threading.Event()
+
+    def swap() -> None:
+        for number in range(150):
+            plant(repo, {f".{number}/{name}": f"{number}" * 1000 for name in ("m.onnx", "w.bin", "x/y.bin")})
+            (repo / "a").mkdir(exist_ok=True)
+            if (repo / "a" / "1").exists():
+                (repo / "a" / "1").rename(repo / f".old{number}")
+            (repo / f".{number}").rename(repo / "a" / "1")
+        done.set()
+
+    writer = threading.Thread(target=swap)
+    writer.start()
+    taken: set[str] = set()
+    last = False
+    while not last:
+        last = done.is_set()  # one more round when everything stands still
+        for seen in watched.scan().entries:
+            if not seen.settled:
+                continue
+            with suppress(DropChanged):
+                drop = watched.repository.ingest(seen, store)
+                contents = {drop.source.path(name).read_text() for name in drop.source.files}
+                assert len(drop.source.files) == 3
+                assert len(contents) == 1
+                taken |= contents
+                store.release_drop(drop.digest)
+    writer.join(30)
+    assert "149" * 1000 in taken
