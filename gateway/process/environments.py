@@ -150,7 +150,6 @@ class Environments:
             with self._lock(path, say):
                 if (found := self._built(pins)) is not None:
                     return found
-                self._sweep(path)
                 return self._build(pins, path, say)
         except OSError as error:
             raise EnvironmentBroken(f"Environment '{name}' could not be built in {self.folder}: {error}.") from error

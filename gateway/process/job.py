@@ -46,6 +46,7 @@ from gateway.process.child import EXIT_NO_SPACE, EXIT_SANDBOX
 TICK_S = 0.05  # between two looks at memory, log, progress and cancellation
 MAX_RESULT = 64 << 20  # bytes of result.json
 MAX_PROGRESS = 1 << 20  # bytes of progress.jsonl that are read
+MAX_MESSAGE = 20_000  # characters of an error that a child raised
 MAX_FILE = 1 << 40  # bytes of one file that a Job may write
 _TASK = re.compile(r"([A-Za-z_]\w*)(\.[A-Za-z_]\w*)+:[A-Za-z_]\w*")
 _NO_MEMORY = re.compile(r"std::bad_alloc|MemoryError|[Cc]annot allocate memory|[Ff]ailed to allocate memory")
@@ -222,7 +223,7 @@ class _Watch:
         except (TypeError, ValueError, OverflowError):
             peak = self.peak
         if isinstance(data.get("error"), dict):
-            error = GatewayError.from_json(data["error"])
+            error = GatewayError.from_json({key: _shown(text) for key, text in data["error"].items()})
             if isinstance(error, JobOutOfMemory):
                 error = self._out_of_memory(f"was refused memory after {peak >> 20} MiB")
             elif isinstance(error, JobCrashed):
@@ -293,6 +294,12 @@ class _Watch:
             if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
                 fraction = None
             self.progress(Progress(joblog.printable(str(stage))[:200], fraction))
+
+
+def _shown(text: Any) -> str:
+    """What a child says in an error, as it may be shown: no control characters, no novel."""
+    shown = joblog.printable(str(text))
+    return shown if len(shown) <= MAX_MESSAGE else shown[:MAX_MESSAGE] + " ..."
 
 
 def how_it_ended(code: int) -> str:

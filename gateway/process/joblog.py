@@ -37,9 +37,11 @@ def trim(path: Path, *, over: int = _TRIM_AT) -> None:
             cut = half - _GAP_ROOM
             head = stream.read(half)
             earlier = _GAP_SEEN.match(head, cut)
-            left_out = size - half - (earlier.end() if earlier else cut) + (int(earlier.group(1)) if earlier else 0)
             stream.seek(size - half)
-            tail = stream.read(half)
+            tail = stream.read(half) + stream.read(KEEP)  # the second: what came while we read
+            size = stream.tell()
+            tail = tail[-half:]
+            left_out = size - half - (earlier.end() if earlier else cut) + (int(earlier.group(1)) if earlier else 0)
             stream.seek(0)
             stream.write(head[:cut] + _GAP.format(left_out).encode() + tail)
             stream.truncate()

@@ -107,6 +107,18 @@ ENDS = {
     "result: the value is a number": Ends("garbage", JobCrashed, GARBAGE, {"text": b'{"value": 3}'.hex()}),
     "result: deep": Ends("garbage", JobCrashed, GARBAGE, {"text": (b"[" * 100_000).hex()}),
     "result: an error without a class": Ends("garbage", GatewayError, "^$", {"text": b'{"error": {}}'.hex()}),
+    "result: an error that writes to the terminal": Ends(
+        "garbage",
+        CorruptModel,
+        r"^\\x1b\[2J$",
+        {"text": b'{"error": {"error": "CorruptModel", "message": "\\u001b[2J"}}'.hex()},
+    ),
+    "result: an error as long as a book": Ends(
+        "garbage",
+        CorruptModel,
+        r"^x{20000} \.\.\.$",
+        {"text": b'{"error": {"error": "CorruptModel", "message": "%s"}}'.replace(b"%s", b"x" * 50000).hex()},
+    ),
     "result: a link": Ends("garbage", JobCrashed, "without a result", {"text": "link"}),
     "result: a pipe does not hang": Ends("garbage", JobCrashed, "without a result", {"text": "pipe"}),
     "Environment not built": Ends("good", EnvironmentMissing, "'missing' is missing", environment="missing"),
@@ -204,7 +216,20 @@ def test_a_log_bomb_is_cut_to_head_and_tail_and_cannot_write_to_a_terminal(tmp_p
     assert log.endswith("\\x1b[31mthe last line\\x1b[0m\n")
     left_out = re.findall(r"\n\.\.\. (\d+) bytes left out \.\.\.\n", log)
     assert len(left_out) == 1
-    assert int(left_out[0]) > 30 * MIB
+    assert 20 * MIB < int(left_out[0]) < 32 * MIB  # what comes while the log is cut is not counted
+
+
+def test_a_log_is_cut_while_the_job_runs(tmp_path: Path) -> None:
+    assert run("long_log", tmp_path).value["largest"] < 25 * MIB  # of 50 written
+
+
+def test_progress_comes_while_the_job_runs_and_each_line_once(tmp_path: Path) -> None:
+    seen: list[tuple[Progress, float]] = []
+    began = time.monotonic()
+    run("slow_progress", tmp_path, progress=lambda step: seen.append((step, time.monotonic() - began)))
+    took = time.monotonic() - began
+    assert [step for step, _ in seen] == [Progress(f"step {n}", n / 4) for n in range(3)]
+    assert seen[0][1] < took - 0.2
 
 
 def test_trimming_again_adds_up(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ ROUND_TRIPS: dict[str, Tensors] = {
     "odd sizes are aligned": {"a": np.arange(3, dtype=np.uint8), "b": np.arange(5.0), "c": np.arange(7, dtype=np.int8)},
     "order is kept, names are any text": {"z": np.ones(1), "a/b:0": np.zeros(1), "größe \n\"'": np.ones(2)},
     "not contiguous": {"x": np.arange(24, dtype=np.int32).reshape(4, 6)[::2, ::-1]},
+    "every second of a row": {"x": np.arange(9, dtype=np.float32)[::2]},
     "Fortran order": {"x": np.asfortranarray(np.arange(6.0).reshape(2, 3))},
     "not a number": {"x": np.array([np.nan, np.inf, -np.inf, -0.0])},
 }

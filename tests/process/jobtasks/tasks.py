@@ -131,7 +131,25 @@ def log_bomb(job: ChildJob) -> dict[str, Any]:
     os.write(1, b"the first line\n")
     for _ in range(1024):
         os.write(1, line * 32)
+    time.sleep(0.3)  # a line that comes while the log is cut may be lost: not this one
     os.write(2, b"\x1b[31mthe last line\x1b[0m\n")
+    return {}
+
+
+def long_log(job: ChildJob) -> dict[str, Any]:
+    """50 MiB in a second; the largest that the log has been meanwhile."""
+    largest = 0
+    for _ in range(200):
+        os.write(1, b"z" * (256 << 10))
+        largest = max(largest, os.fstat(1).st_size)
+        time.sleep(0.005)
+    return {"largest": largest}
+
+
+def slow_progress(job: ChildJob) -> dict[str, Any]:
+    for step in range(3):
+        job.progress(f"step {step}", step / 4)
+        time.sleep(0.15)
     return {}
 
 
