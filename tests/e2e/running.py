@@ -21,7 +21,9 @@ START_S = 30.0
 class Running:
     """One gateway. `addresses` is the JSON line that it printed; `log` holds its stderr."""
 
-    def __init__(self, repository: Path, store: Path, log: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, repository: Path, store: Path, log: Path, *flags: str, env: dict[str, str] | None = None
+    ) -> None:
         self.repository, self.store, self.log_path = repository, store, log
         self.started_at = time.monotonic()
         ports = [f"--{name}-port=0" for name in ("grpc", "http", "admin", "metrics")]

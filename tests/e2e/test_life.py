@@ -67,7 +67,9 @@ def test_a_renamed_model_is_another_model(shared: Running, repository: Path) -> 
 
 def test_names_and_aliases_of_model_toml_reach_the_client(shared: Running, repository: Path) -> None:
     affine.write(repository / "alias.onnx", 1.0)
-    (repository / "alias.toml").write_text('[[inputs]]\nfrom = "x"\nname = "data"\n[[outputs]]\nfrom = "y"\nname = "z"\n')
+    (repository / "alias.toml").write_text(
+        '[[inputs]]\nfrom = "x"\nname = "data"\n[[outputs]]\nfrom = "y"\nname = "z"\n'
+    )
     shared.wait("alias", 1, "AVAILABLE")
     status, body = shared.predict("alias", {"data": [[2.0, 4.0]]})
     assert (status, body) == (200, {"outputs": [[2.0, 3.0]]})
