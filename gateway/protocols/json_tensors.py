@@ -1,33 +1,25 @@
-"""TensorFlow Serving's JSON bodies <-> tensors: rows ("instances") and columns ("inputs").
+"""TensorFlow Serving's JSON bodies -> tensors: rows ("instances") and columns ("inputs").
 
 The good case is numpy's own conversion of whole nested lists. Whatever it does not take as it
 stands goes through `_walk`, element by element, which is also where every error text is made.
 
-Rule 1: no value is silently changed. Numbers are compared by value: 1.0 is an int 1; 1.5 is
-        not, 300 is no int8, 1e40 no float32. A decimal rounded to the nearest float is fine.
-Rule 2: an integer written as a float ("1.0") must be below 2**53, where float64 is exact.
+Rule 1: no value is silently changed: json_elements.py says what that means; the fast way takes
+        only what the slow way would take, and gives the same.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import orjson
 
 from gateway.config import Limits
 from gateway.core.dtypes import Array, DType, Tensors, dtype, numpy_dtype
 from gateway.core.signature import Signature, TensorSpec
-from gateway.errors import InvalidRequest, InvalidTensor, TooLarge, UnsupportedType
-from gateway.protocols.json_text import numbers, quote, string
-
-EXACT = 1 << 53
-B64 = "b64"
-
-_TYPE_NAMES = {"float32": "float", "float64": "double", "float16": "half"}
+from gateway.errors import InvalidRequest, InvalidTensor, TooLarge
+from gateway.protocols.json_elements import check_type, converter, is_base64, is_object
+from gateway.protocols.json_text import quote
 
 
 class Decoder:
@@ -149,7 +141,7 @@ class Decoder:
 
     def _fast(self, value: Any, row: DType) -> Array | None:
         """The whole value through numpy, or None when anything about it needs a closer look."""
-        _check_type(value, row)
+        check_type(value, row)
         if row.kind == "s" or (self._has_bools and row.kind != "b"):
             return None
         try:
@@ -187,7 +179,7 @@ class Decoder:
                 break
             probe = probe[0]
         self._check_size(0, len(shape))
-        flat = list(_leaves(value, 0, shape, _converter(row)))
+        flat = list(_leaves(value, 0, shape, converter(row)))
         self._check_size(len(flat), len(shape))
         out = np.empty(len(flat), numpy_dtype(row.name))
         out[:] = flat
@@ -230,169 +222,9 @@ def _as_integer(found: Array, target: np.dtype[Any]) -> Array | None:
     return found.astype(target, copy=False)
 
 
-# -- one element
-
-
-def _check_type(value: Any, row: DType) -> None:
-    if row.kind != "c" and row.name not in ("float16", "bfloat16"):
-        return
-    while isinstance(value, list) and value:
-        value = value[0]
-    raise UnsupportedType(
-        f"Conversion of JSON Value: {quote(value)} to type: {_type_name(row)}",
-        hint="Send it over gRPC, where TensorProto carries it.",
-    )
-
-
-def _converter(row: DType) -> Callable[[Any], Any]:
-    if row.kind == "s":
-        return _text
-    if row.kind == "b":
-        return _bool
-    return _float(row) if row.kind == "f" else _integer(row)
-
-
-def _text(value: Any) -> bytes:
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            raise InvalidTensor(f"JSON Value: {quote(value)} has half of a surrogate pair.") from None
-    if not isinstance(value, dict):
-        raise _type_error(value, "string")
-    if not is_base64(value):
-        raise InvalidTensor(f"JSON Value: {quote(value)} not formatted correctly for base64 data")
-    try:
-        return base64.b64decode(value[B64].encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise InvalidTensor("Unable to base64 decode") from None
-
-
-def _bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _type_error(value, "bool")
-
-
-def _float(row: DType) -> Callable[[Any], Any]:
-    kind = numpy_dtype(row.name).type
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _type_error(value, _type_name(row))
-        with np.errstate(over="ignore"):
-            cast = kind(value)
-        if np.isinf(cast) and not np.isinf(value):
-            largest = np.finfo(kind).max
-            raise InvalidTensor(
-                f"JSON Value: {quote(value)} Type: Number is out of range of type: {_type_name(row)} "
-                f"(-{largest} to {largest})"
-            )
-        return cast
-
-    return convert
-
-
-def _integer(row: DType) -> Callable[[Any], int]:
-    info = np.iinfo(numpy_dtype(row.name))
-
-    def convert(value: Any) -> int:
-        if (
-            isinstance(value, float)
-            and value.is_integer()
-            and (abs(value) < EXACT or not info.min <= value <= info.max)
-        ):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise _type_error(value, row.name)
-        if not info.min <= value <= info.max:
-            raise InvalidTensor(
-                f"JSON Value: {quote(value)} Type: Number is out of range of type: {row.name} "
-                f"({info.min} to {info.max})"
-            )
-        return value
-
-    return convert
-
-
-def is_base64(value: Any) -> bool:
-    """`{"b64": "..."}`: exactly that key, and a string."""
-    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(B64), str)
-
-
-def is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not is_base64(value)
-
-
-def _type_error(value: Any, expected: str) -> InvalidTensor:
-    names = {bool: str(value), dict: "Object", list: "Array", str: "String", type(None): "Null"}
-    found = names.get(type(value), "Number")
-    return InvalidTensor(f"JSON Value: {quote(value)} Type: {found} is not of expected type: {expected}")
-
-
-def _type_name(row: DType) -> str:
-    return _TYPE_NAMES.get(row.name, row.name)
-
-
 def _format_error(value: Any, text: str) -> InvalidRequest:
     return InvalidRequest(f"JSON Value: {quote(value)} {text}")
 
 
 def _listing(shape: tuple[int, ...]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
-
-
-# -- out
-
-
-def encode_outputs(outputs: Tensors, *, by_row: bool) -> bytes:
-    """{"predictions": [...]} or {"outputs": ...}; the name of a lone output is dropped.
-
-    Errors: InvalidTensor when outputs cannot be cut into rows, UnsupportedType for complex.
-    """
-    if not by_row:
-        texts = {name: _json(name, array) for name, array in outputs.items()}
-        value = next(iter(texts.values())) if len(texts) == 1 else _object_text(texts)
-        return b'{"outputs": ' + value + b"}"
-    _check_rows(outputs)
-    if len(outputs) == 1:
-        ((name, array),) = outputs.items()
-        return b'{"predictions": ' + _json(name, array) + b"}"
-    count = len(next(iter(outputs.values())))
-    rows = [_object_text({name: _json(name, array[at]) for name, array in outputs.items()}) for at in range(count)]
-    return b'{"predictions": [' + b",".join(rows) + b"]}"
-
-
-def _check_rows(outputs: Tensors) -> None:
-    size = -1
-    for name, array in outputs.items():
-        if not array.ndim:
-            raise InvalidTensor(f"Tensor name: {name} has no shape information ")
-        if size >= 0 and len(array) != size:
-            raise InvalidTensor(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}")
-        size = len(array)
-
-
-def _object_text(texts: dict[str, bytes]) -> bytes:
-    return b"{" + b",".join([string(name) + b": " + text for name, text in texts.items()]) + b"}"
-
-
-def _json(name: str, value: Any) -> bytes:
-    """Strings of outputs called *_bytes are {"b64": ...}; so is any string that is not UTF-8."""
-    array = np.asarray(value, dtype=object if isinstance(value, (bytes, str)) else None)
-    if array.dtype.kind not in "OSU":
-        return numbers(array)
-    as_bytes = name.endswith("_bytes")
-    texts = np.empty(array.size, object)
-    texts[:] = [_string(item, as_bytes) for item in array.reshape(-1)]
-    return orjson.dumps(texts.reshape(array.shape).tolist())
-
-
-def _string(item: Any, as_bytes: bool) -> Any:
-    raw = item if isinstance(item, bytes) else str(item).encode()
-    if not as_bytes:
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            pass
-    return {B64: base64.b64encode(raw).decode()}

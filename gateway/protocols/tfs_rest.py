@@ -17,7 +17,8 @@ from gateway.config import Limits
 from gateway.core.signature import SERVING_DEFAULT
 from gateway.errors import InvalidRequest, UnknownSignature, UnsupportedType
 from gateway.protocols.http import Request, Response, Route, error_response, json_response
-from gateway.protocols.json_tensors import Decoder, encode_outputs
+from gateway.protocols.json_outputs import encode_outputs
+from gateway.protocols.json_tensors import Decoder
 from gateway.protocols.json_text import loads, quote
 from gateway.protocols.status import status_of
 from gateway.protocols.tfs import MAX_INT64, metadata_json, model_spec, unknown_signature, version_states

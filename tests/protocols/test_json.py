@@ -12,7 +12,8 @@ from gateway.core.dtypes import Array
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import InvalidTensor, UnsupportedType
 from gateway.protocols import json_tensors
-from gateway.protocols.json_tensors import Decoder, encode_outputs
+from gateway.protocols.json_outputs import encode_outputs
+from gateway.protocols.json_tensors import Decoder
 from gateway.protocols.json_text import loads, numbers
 
 
