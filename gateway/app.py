@@ -25,7 +25,6 @@ from gateway.convert.run import Converter
 from gateway.process.environments import Environments
 from gateway.process.sandbox import protect_gateway
 from gateway.protocols.servers import Servers
-from gateway.repository.index import Index
 from gateway.repository.source import Repository
 from gateway.repository.store import Store
 from gateway.serving.manager import Manager
@@ -47,8 +46,7 @@ class App:
         self.metrics = Metrics()
         self.environments = environments or Environments()
         self.store = Store(settings.store, settings.store_max_bytes)
-        self.index = Index(settings.store / "index")
-        self.repository = Repository(settings.repository, settings.watch, self.index)
+        self.repository = Repository(settings.repository, settings.watch, self.store.index)
         self.converter = Converter(self.environments, settings, settings.store / "jobs")
         self.prover = Prover(self.repository, self.store, self.converter)
         self.manager = Manager(settings, self.repository, self.store, self.prover, self.metrics)
@@ -67,6 +65,7 @@ class App:
         await self.servers.drain(self.settings.drain_s if grace_s is None else grace_s)
         await self.servers.stop()
         await self.manager.stop()
+        self.store.close()
 
     def reload(self, settings: Settings) -> None:
         """Take over what can change in a running gateway; name what cannot."""

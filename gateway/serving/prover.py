@@ -5,8 +5,8 @@ Progress it is handed and looks at `cancel` between steps.
 
 Rule 1: the store is asked first: what it has is not converted again, not even by a second
         gateway on the same store (one lock a key).
-Rule 2: an artifact whose verification failed is stored too, with its report: the answer to the
-        same drop is then known, after a restart as well.
+Rule 2: an artifact whose verification failed is stored too, with its report, and a conversion
+        that can only fail is remembered: the answer to the same drop is known after a restart.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from threading import Event as Cancel
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import Verdict
 from gateway.core.modeltoml import ModelOptions
-from gateway.errors import GatewayError, JobCancelled, VerificationFailed
-from gateway.formats.base import Format, all_formats
+from gateway.errors import ConversionError, GatewayError, JobCancelled, VerificationFailed
+from gateway.formats.base import Format, Match, all_formats
 from gateway.repository.detect import detect
+from gateway.repository.drop import Drop
 from gateway.repository.source import Repository, Seen
 from gateway.repository.store import Store, Stored
 
@@ -63,6 +64,12 @@ class Prover:
         """Errors: DropError, ConversionError, JobError, EnvironmentMissing, StoreError, JobCancelled."""
         report("copy", None)
         drop = self._repository.ingest(seen, self._store, cancel)
+        try:
+            return self._prove(drop, report, cancel)
+        finally:
+            self._store.release_drop(drop.digest)
+
+    def _prove(self, drop: Drop, report: Report, cancel: Cancel) -> Proven:
         _check(cancel)
         report("detect", None)
         match = detect(drop.source)
@@ -74,26 +81,30 @@ class Prover:
             stored = self._store.find(key)
             if stored is not None:
                 return Proven(drop.digest, drop.options, stored, was_there=True)
+            known = self._store.failure(key)
+            if known is not None:
+                raise GatewayError.from_json(known)
             _check(cancel)
-            with self._store.stage() as folder:
-                artifact = self._converter.convert(
-                    ConvertRequest(
-                        source=drop.source,
-                        match=match,
-                        options=drop.options,
-                        labels=drop.labels,
-                        vectors=drop.vectors,
-                        digest=key,
-                        source_digest=drop.digest,
-                        verify=drop.options.verify != "off",
-                    ),
-                    folder,
-                    progress=report,
-                    cancel=cancel,
-                )
-                stored = self._store.publish(key, folder, artifact)
-        self._store.release_drop(drop.digest)
-        return Proven(drop.digest, drop.options, stored, was_there=False)
+            return Proven(drop.digest, drop.options, self._convert(drop, match, key, report, cancel), was_there=False)
+
+    def _convert(self, drop: Drop, match: Match, key: str, report: Report, cancel: Cancel) -> Stored:
+        request = ConvertRequest(
+            source=drop.source,
+            match=match,
+            options=drop.options,
+            labels=drop.labels,
+            vectors=drop.vectors,
+            digest=key,
+            source_digest=drop.digest,
+            verify=drop.options.verify != "off",
+        )
+        with self._store.stage() as folder:
+            try:
+                artifact = self._converter.convert(request, folder, progress=report, cancel=cancel)
+            except ConversionError as error:  # the same files give the same answer: no second try, ever
+                self._store.remember_failure(key, error.to_json())
+                raise
+            return self._store.publish(key, folder, artifact)
 
     def _key(self, format_name: str, digest: str, options: ModelOptions) -> str | None:
         """The store's key, or None when the format has no road to the wanted target."""
