@@ -257,7 +257,8 @@ def test_a_killed_gateway_leaves_no_worker(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from tests.runtimes.test_isolated import X, obedient\n"
         "obedient(Path(sys.argv[1])).run('s', {'sleep': X['x']})"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2]) as parent:
+    argv, environ = [sys.executable, "-c", code, str(tmp_path)], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[2], env=environ) as parent:
         pid = asleep(tmp_path)[0]
         parent.send_signal(signal.SIGKILL)
     assert gone(pid)
