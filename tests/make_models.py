@@ -187,6 +187,34 @@ def old_opset(_: Path) -> onnx.ModelProto:
 
 
 @entry
+def old_opset_unjudged(_: Path) -> onnx.ModelProto:
+    """Opset 6 Pow with broadcast: raised well, but no judge knows the source's meaning."""
+    inputs = [value("x", T.FLOAT, [1, 3, 2]), value("e", T.FLOAT, [3])]
+    return build(
+        [h.make_node("Pow", ["x", "e"], ["y"], broadcast=1, axis=1)],
+        inputs,
+        [value("y", T.FLOAT, [1, 3, 2])],
+        [const("e", [2, 2, 2])],
+        opset=6,
+        ir=3,
+    )
+
+
+@entry
+def batch_norm_opset9(_: Path) -> onnx.ModelProto:
+    """onnx's ReferenceEvaluator computes training mode here."""
+    parts = [weight("gamma", 3), weight("beta", 3), weight("mean", 3), const("variance", [0.5, 2.0, 1e-8])]
+    return build(
+        [h.make_node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["y"], "norm")],
+        [value("x", T.FLOAT, ["n", 3, 4, 4])],
+        [value("y", T.FLOAT, ["n", 3, 4, 4])],
+        parts,
+        opset=9,
+        ir=4,
+    )
+
+
+@entry
 def external(folder: Path) -> onnx.ModelProto:
     """Weights in a file beside the model, the second at an offset."""
     first, second = weight("w1", 4, 8), weight("w2", 8, 3)

@@ -30,7 +30,7 @@ from gateway.core.signature import Signature, TensorSpec
 
 KINDS = ("normal", "uniform", "ramp", "corners", "edges", "zeros", "large")
 BATCH = 3
-SIZES = (32, 16, 24, 48, 8, 64, 112, 224, 4, 5, 1, 2, 3, 96, 128, 256, 12, 80, 160, 320, 512)
+SIZES = (32, 24, 48, 64, 16, 8, 112, 224, 4, 5, 1, 2, 3, 96, 128, 256, 12, 80, 160, 320, 512)
 INTEGER_BOUNDS = (100, 10, 2, 1)  # exclusive, of integer inputs about which the graph says nothing
 RANKS = (2, 1, 4, 3, 0)  # tried for an input of unknown rank
 MAX_ELEMENTS = 1 << 26  # of one input: a guess beyond is not tried

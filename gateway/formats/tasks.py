@@ -9,7 +9,7 @@ Rule 1: the judge is somebody else's code: whatever it raises for one case refus
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gateway.core.compare import compare
+from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
 from gateway.core.signature import Signature
@@ -137,10 +138,9 @@ class _Bench:
     def accepts(self, probe: Probe) -> bool:
         try:
             with np.errstate(all="ignore"):
-                self.judge_.run(probe.inputs)
+                return sound(self.judge_.run(probe.inputs))
         except Exception:  # noqa: BLE001  rule 1
             return False
-        return True
 
     def judge_probes(self, signature: Signature, hints: Mapping[str, Hint], seed: int) -> None:
         sizing, seconds = settle(signature, hints, seed, self.judge_.run, self.answer["refused"])
@@ -177,14 +177,18 @@ def _few(signature: Signature, sizing: Sizing, hints: Mapping[str, Hint], seed: 
     yield from probes(signature, sizing, hints, seed, kinds=KINDS[1:], batches=False)
 
 
-class Run(Protocol):
-    def __call__(self, inputs: dict[str, Any], /) -> object: ...
+Run = Callable[[Tensors], Tensors]
 
 
 def settle(
     signature: Signature, hints: Mapping[str, Hint], seed: int, run: Run, refused: list[dict[str, str]]
 ) -> tuple[Sizing | None, float]:
-    """The first sizing that `run` accepts, and the seconds of that call; refusals are appended."""
+    """The first sizing that `run` takes, and the seconds of that call; refusals are appended.
+
+    One whose answers are empty or not finite is kept as the last resort: a picture smaller than
+    the model's windows is taken by some runtimes, and then means nothing.
+    """
+    poor: tuple[Sizing | None, float] = (None, 0.0)
     for number, sizing in enumerate(sizings(signature, hints)):
         if number >= MAX_TRIES:
             break
@@ -192,12 +196,23 @@ def settle(
         started = time.monotonic()
         try:
             with np.errstate(all="ignore"):
-                run(probe.inputs)
+                outputs = run(probe.inputs)
         except Exception as error:  # noqa: BLE001  rule 1
             refused.append({"name": f"{probe.name}, size {sizing.size}", "why": in_words(error)})
             continue
-        return sizing, time.monotonic() - started
-    return None, 0.0
+        seconds = time.monotonic() - started
+        if sound(outputs):
+            return sizing, seconds
+        poor = poor if poor[0] is not None else (sizing, seconds)
+    return poor
+
+
+def sound(outputs: Tensors) -> bool:
+    """No output is empty, none has NaN or infinities."""
+    return all(
+        array.size > 0 and (array.dtype.kind not in "fc" or bool(np.isfinite(array).all()))
+        for array in outputs.values()
+    )
 
 
 def in_words(error: BaseException) -> str:

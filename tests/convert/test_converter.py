@@ -91,8 +91,19 @@ CASES = {
     "random numbers cannot be judged": Case(
         "random_numbers", Verdict.UNVERIFIED, reason="draws random numbers", batched=False, batch="not the single run"
     ),
+    "an old Add with an axis, raised rightly": Case(
+        "old_opset", oracle=f"{REFERENCE} 1.23.2 (Add corrected)", batched=False, batch="no free first dimension"
+    ),
+    "batch norm of opset 9 is inference": Case(
+        "batch_norm_opset9", oracle=f"{REFERENCE} 1.23.2 (BatchNormalization corrected)"
+    ),
     "no judge for the source's old opset": Case(
-        "old_opset", Verdict.UNVERIFIED, "", "accepted none of the inputs tried", False, "no free first dimension"
+        "old_opset_unjudged",
+        Verdict.UNVERIFIED,
+        "",
+        "accepted none of the inputs tried",
+        False,
+        "no free first dimension",
     ),
 }
 
@@ -174,7 +185,7 @@ def test_the_owners_vectors_may_overrule_the_oracle(convert: Convert, tmp_path: 
 
 def test_the_owners_vectors_decide_alone_where_nobody_else_can(convert: Convert, tmp_path: Path) -> None:
     ones = np.ones((1, 3, 2), np.float32)
-    artifact = convert("old_opset", vectors=vectors(tmp_path / "test", input_0=ones, output_0=ones * 7))
+    artifact = convert("old_opset_unjudged", vectors=vectors(tmp_path / "test", input_0=ones, output_0=ones * 7))
     assert artifact.verification.verdict is Verdict.FAILED
     assert artifact.verification.oracle == OWNER
 

@@ -120,7 +120,7 @@ def test_strings_are_bytes_and_not_only_digits() -> None:
 
 def test_guesses_of_sizes() -> None:
     assert len(list(sizings(FIXED, {}))) == 1
-    assert [s.size for s in sizings(PICTURE, {})][:3] == [32, 16, 24]
+    assert [s.size for s in sizings(PICTURE, {})][:3] == [32, 24, 48]
     assert len(list(sizings(IDS, {"ids": Hint(5)}))) == 1
     assert [s.integer_bound for s in sizings(IDS, {})] == [100, 10, 2, 1]
     assert len({s.rank for s in sizings(signature(TensorSpec("x", "float32", None)), {})}) == 5

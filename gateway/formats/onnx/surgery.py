@@ -19,6 +19,7 @@ from gateway.formats.onnx import weights
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 LOWEST_OPSET = 7  # what onnxruntime guarantees; it warns below and lacks kernels
+BROADCASTS = ("Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Equal", "Greater", "Less", "Pow")
 LOWEST_IR = 4  # from IR 4 on an initializer need not be listed as an input
 
 
@@ -54,6 +55,7 @@ def raise_opset(model: Any, facts: list[Fact], warnings: list[str]) -> Any:
         return model
     from onnx import version_converter
 
+    spell_out_broadcasts(model, facts)
     if not any(entry.domain in DEFAULT_DOMAINS for entry in model.opset_import):
         model.opset_import.add(domain="", version=found)
     if weights.total_bytes(model) >= weights.INLINE_LIMIT:
@@ -69,6 +71,42 @@ def raise_opset(model: Any, facts: list[Fact], warnings: list[str]) -> Any:
     _replace(raised.graph.value_info, [v for v in raised.graph.value_info if v.type.tensor_type.elem_type])
     facts.append(Fact("opset", f"{found} -> {LOWEST_OPSET}", "onnx version_converter"))
     return raised
+
+
+def spell_out_broadcasts(model: Any, facts: list[Fact]) -> None:
+    """Add(a, b, broadcast=1, axis=k) of opset 6 and older: b gets the trailing ones that `axis` means.
+
+    onnx's converter (1.23) puts ndim(a) - ndim(b) of them, which is right for axis=0 only: a bias
+    of shape (C,) beside (N, C, H, W) came out as (C, 1, 1, 1).
+    """
+    import onnx
+
+    known = onnx.shape_inference.infer_shapes(model).graph
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*known.value_info, *known.input, *known.output)
+        if value.type.tensor_type.HasField("shape")
+    }
+    ranks |= {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    nodes, changed = [], 0
+    for node in model.graph.node:
+        given = {attribute.name: attribute.i for attribute in node.attribute}
+        if node.op_type in BROADCASTS and given.get("broadcast") and "axis" in given:
+            a, b = (ranks.get(name) for name in node.input)
+            if a is not None and b is not None:
+                behind = a - given["axis"] % a - b
+                if behind > 0:
+                    wide = f"{node.input[1]}_beside_{node.output[0]}"
+                    axes = list(range(b, b + behind))
+                    nodes.append(onnx.helper.make_node("Unsqueeze", [node.input[1]], [wide], wide, axes=axes))
+                    node.input[1] = wide
+                kept = [attribute for attribute in node.attribute if attribute.name != "axis"]
+                _replace(node.attribute, kept)
+                changed += 1
+        nodes.append(node)
+    if changed:
+        _replace(model.graph.node, nodes)
+        facts.append(Fact("broadcast", f"{changed} nodes with an axis of their own spelt out", "graph"))
 
 
 def cut(model: Any, outputs: Sequence[TensorOption], facts: list[Fact]) -> tuple[str, ...]:

