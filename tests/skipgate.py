@@ -102,9 +102,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    whole = (
-        not (config.option.keyword or config.option.markexpr)
-        and config.args_source is not pytest.Config.ArgsSource.ARGS
-    )
+    chosen = config.option.keyword or config.option.markexpr not in ("", "not slow")
+    whole = not chosen and config.args_source is not pytest.Config.ArgsSource.ARGS
     strict = os.environ.get("CI", "").lower() in ("1", "true", "yes")
     config.pluginmanager.register(Gate(read_rows(config.option.allowed_skips), strict, whole), "skipgate")

@@ -1,0 +1,228 @@
+"""Certification: real models of others, through the command line as a user would, into docs/certified.md.
+
+    make certify                           rows that are not done yet, or were done by other code
+    make certify ARGS="--again"            all
+    make certify ARGS="--only silero"      rows whose name holds that word
+    make certify-sample                    two rows that rotate by day: same verdict and judge as recorded?
+
+Rows are tests/zoo.toml; tests/zoo.py fetches them by package name and checks the sha256. What was seen
+is kept in docs/certified.json after each row, so a run that was stopped goes on where it stopped.
+
+Rule 1: what is written is what `gateway convert --json` said; a row that does not end with its verdict in the zoo
+        fails the run, and is written all the same.
+Rule 2: a row is done again when the row, or any code that takes part in its answer, has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # for tests/zoo.py, wherever this is started from
+
+from tests import zoo  # noqa: E402
+
+STATE = ROOT / "docs" / "certified.json"
+PAGE = ROOT / "docs" / "certified.md"
+GATEWAY = Path(sys.executable).with_name("gateway")
+ANSWERS = ("convert", "core", "formats", "graph", "process", "runtimes")  # folders of gateway/ that make a verdict
+ROW_S = 1800.0  # longest for one row
+
+
+OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="onnx", verdict="passed")
+
+
+def source_of(row: zoo.Row) -> str:
+    return f"{row.pypi.replace('==', ' ')}, {Path(row.file).name}" if row.pypi else row.path.removeprefix("../")
+
+
+def ask(command: str, source: Path, *options: str) -> tuple[int, dict[str, Any], float, float]:
+    """(exit code, its JSON, seconds, MiB of the largest process) of one `gateway` command."""
+    with tempfile.TemporaryFile() as out:
+        started = time.monotonic()
+        child = subprocess.Popen([GATEWAY, command, source, *options, "--json"], stdout=out, stderr=subprocess.DEVNULL)
+        while True:
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            seconds = time.monotonic() - started
+            if pid:
+                break
+            if seconds > ROW_S:
+                child.kill()
+            time.sleep(0.05)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        text = out.read()
+    data = json.loads(text) if text.strip() else {"error": "NoAnswer", "message": f"exit code {child.returncode}"}
+    return child.returncode, data, seconds, usage.ru_maxrss / 1024
+
+
+def certify(row: zoo.Row) -> dict[str, Any]:
+    """What one row shows, as it is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = row.fetch()
+        if source.is_file():  # a copy of its own: caches like to hard-link, and a drop with hard links is refused
+            source = Path(shutil.copy(source, folder))
+        _, seen, _, _ = ask("inspect", source)
+        code, answer, seconds, memory = ask("convert", source, "--out", str(Path(folder) / "out"))
+    report = answer.get("verification") or {}
+    worst = report.get("worst") or {}
+    return {
+        "verdict": report.get("verdict") or answer.get("error", "no answer"),
+        "judge": report.get("oracle", ""),
+        "reason": report.get("reason") or answer.get("message", ""),
+        "operators": sum(seen.get("operators", {}).values()),
+        "kinds": len(seen.get("operators", {})),
+        "format": f"{seen.get('format', '?')} {seen.get('version', '')}".strip(),
+        "snr_db": worst.get("snr_db"),
+        "max_abs": worst.get("max_abs"),
+        "diverges_at": report.get("diverges_at", ""),
+        "seconds": round(seconds, 1),
+        "memory_mib": round(memory),
+        "exit": code,
+    }
+
+
+def code_digest() -> str:
+    """Of everything of ours that takes part in an answer, and the pins of Environment base."""
+    files = [p for folder in ANSWERS for p in (ROOT / "gateway" / folder).rglob("*.py")]
+    files.append(ROOT / "deploy" / "envs" / "base.txt")
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    return git("rev-parse", "--short=10", "HEAD") + (
+        "+" if git("status", "--porcelain", "--", "gateway", "deploy") else ""
+    )
+
+
+def read_state() -> dict[str, Any]:
+    return json.loads(STATE.read_text()) if STATE.exists() else {}
+
+
+def write(state: dict[str, Any], rows: Iterable[zoo.Row]) -> None:
+    """State and page, each renamed in; rows that left the zoo leave the page."""
+    kept = {row.name: state[row.name] for row in rows if row.name in state}
+    for path, text in ((STATE, json.dumps(kept, indent=1, ensure_ascii=False) + "\n"), (PAGE, page(kept))):
+        part = path.with_suffix(path.suffix + ".part")
+        part.write_text(text)
+        part.replace(path)
+
+
+def number(value: Any, form: str) -> str:
+    return "" if value is None else format(float(value), form)
+
+
+HEAD = """\
+# Certified models
+
+*Written by `make certify` from `tests/zoo.toml`; do not edit. CI does two rows again, others each day.*
+
+Real models of others, through `gateway convert`. Seconds and memory (of the largest process) are those of the whole
+command on one machine, the judge's work included; a commit with `+` had changes that were not committed.
+
+| model | source | format | operators | verdict | judge | worst SNR dB | max abs | s | MiB | commit |
+|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def page(state: dict[str, Any]) -> str:
+    rows, notes = [], []
+    for name, entry in state.items():
+        seen, row = entry["seen"], entry["row"]
+        cells = [
+            name,
+            source_of(zoo.Row(**row)),
+            seen["format"],
+            f"{seen['operators']} of {seen['kinds']} kinds",
+            f"**{seen['verdict']}**",
+            seen["judge"],
+            number(seen["snr_db"], ".1f"),
+            number(seen["max_abs"], ".2g"),
+            str(seen["seconds"]),
+            str(seen["memory_mib"]),
+            entry["commit"],
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        if seen["verdict"] != "passed":
+            where = f" First divergence: {seen['diverges_at']}." if seen["diverges_at"] else ""
+            notes.append(
+                f"- **{name}: {seen['verdict']}.** {' '.join(row['why'].split())}\n  What was said: {seen['reason']}.{where}"
+            )
+    tail = "\n\nNot passed:\n\n" + "\n".join(notes) + "\n" if notes else "\n"
+    return HEAD + "\n".join(rows) + tail
+
+
+def done(entry: dict[str, Any] | None, row: zoo.Row, code: str) -> bool:
+    return bool(entry) and entry["code"] == code and entry["row"] == json.loads(json.dumps(asdict(row)))
+
+
+def sample(rows: Sequence[zoo.Row], count: int, day: int) -> list[zoo.Row]:
+    """`count` rows, others each day, all of them in turn."""
+    start = day * count % max(1, len(rows))
+    return [rows[(start + i) % len(rows)] for i in range(min(count, len(rows)))]
+
+
+def recheck(rows: Sequence[zoo.Row], count: int) -> int:
+    state, wrong = read_state(), 0
+    day = (datetime.datetime.now(datetime.UTC).date() - datetime.date(2026, 1, 1)).days
+    for row in sample([row for row in rows if row.name in state], count, day):
+        seen, before = certify(row), state[row.name]["seen"]
+        same = all(seen[key] == before[key] for key in ("verdict", "judge"))
+        wrong += not same
+        print(
+            f"{row.name}: {seen['verdict']} by {seen['judge']!r}, {seen['seconds']} s",
+            "" if same else f"RECORDED {before}",
+        )
+    if not state:
+        print(f"{STATE.name} has no rows: run `make certify` first", file=sys.stderr)
+    return 1 if wrong or not state else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--again", action="store_true", help="rows that are done, too")
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="do N recorded rows again and compare")
+    arguments = parser.parse_args()
+    rows = [OURS, *zoo.rows()]
+    if arguments.sample:
+        return recheck(rows, arguments.sample)
+    state, code, now, wrong = read_state(), code_digest(), commit(), 0
+    for row in rows:
+        if arguments.only not in row.name:
+            continue
+        if arguments.again or not done(state.get(row.name), row, code):
+            state[row.name] = {"row": asdict(row), "seen": certify(row), "commit": now, "code": code}
+            write(state, rows)
+        seen = state[row.name]["seen"]
+        fits = seen["verdict"] == row.verdict
+        wrong += not fits
+        print(
+            f"{row.name}: {seen['verdict']}, {seen['seconds']} s",
+            "" if fits else f"EXPECTED {row.verdict}: {seen['reason']}",
+        )
+    write(state, rows)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
