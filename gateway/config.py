@@ -77,6 +77,7 @@ class Limits:
 class Runtime:
     threads: int = 0  # of one onnxruntime session; 0 means: cores - 1, at least 1
     providers: str = "cuda,cpu"  # in order of preference; what is absent is passed over and said
+    load_s: float = 300.0  # longest load of a model in a worker process; then the worker is ended
     run_s: float = 60.0  # longest run of a model in a worker process; then the worker is ended
     worker_restart_s: float = 0.5  # first back-off after a worker died; doubles
     worker_deaths: int = 3  # in ten minutes; then the version is FAILED

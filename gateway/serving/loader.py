@@ -17,7 +17,7 @@ from gateway.errors import ModelRunError
 from gateway.process import wire
 from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
-from gateway.runtimes.isolated import IsolatedRuntime
+from gateway.runtimes.isolated import IsolatedRuntime, Worker
 from gateway.runtimes.ort import OrtRuntime
 from gateway.serving.batcher import UNKNOWN_US
 
@@ -34,11 +34,11 @@ class Loaded:
     seconds: float
 
 
-def load(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Loaded:
+def load(stored: Stored, *, isolated: bool, settings: config.Runtime, min_level: int = 0) -> Loaded:
     """Errors: ModelRunError, WorkerDied, EnvironmentMissing."""
     started = time.monotonic()
     artifact = stored.artifact
-    runtime = _start(stored, isolated=isolated, settings=settings)
+    runtime = _start(stored, isolated, settings, min_level)
     try:
         run_us = _warm_up(runtime, artifact, stored)
     except BaseException:
@@ -47,7 +47,7 @@ def load(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Loaded:
     return Loaded(runtime, runtime.placement(), run_us, time.monotonic() - started)
 
 
-def _start(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Runtime:
+def _start(stored: Stored, isolated: bool, settings: config.Runtime, min_level: int) -> Runtime:
     artifact = stored.artifact
     kind = next((r for r in RUNTIMES if r.accepts(artifact)), None)
     if kind is None:
@@ -57,7 +57,10 @@ def _start(stored: Stored, *, isolated: bool, settings: config.Runtime) -> Runti
         )
     providers = tuple(name.strip() for name in settings.providers.split(",") if name.strip())
     if isolated:
-        return IsolatedRuntime.load(artifact, stored.folder, threads=settings.threads, providers=providers)
+        worker = Worker(load_s=settings.load_s, run_s=settings.run_s, min_level=min_level)
+        return IsolatedRuntime.load(
+            artifact, stored.folder, threads=settings.threads, providers=providers, worker=worker
+        )
     return kind.load(artifact, stored.folder, threads=settings.threads, providers=providers)
 
 

@@ -376,7 +376,13 @@ class Manager:
         isolated = generation.options.isolation == "process"
         try:
             loaded = await self._call(
-                self._loading, lambda: load(stored, isolated=isolated, settings=self._settings.runtime)
+                self._loading,
+                lambda: load(
+                    stored,
+                    isolated=isolated,
+                    settings=self._settings.runtime,
+                    min_level=self._settings.jobs.sandbox_min_level,
+                ),
             )
         except GatewayError as error:
             if generation.state is State.LOADING:
