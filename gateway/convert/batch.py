@@ -20,10 +20,8 @@ from gateway.core.signature import Signature
 from gateway.process import wire
 
 
-def proof(
-    signature: Signature, oracle: Mapping[str, Tensors], artifact: Mapping[str, Any], out: Path
-) -> tuple[bool, str]:
-    """(batched, one sentence). `oracle` has its answers by case; `artifact` the run Job's cases, files in `out`."""
+def proof(signature: Signature, oracle: Mapping[str, Path], artifact: Mapping[str, Any], out: Path) -> tuple[bool, str]:
+    """(batched, one sentence). `oracle`: answers by case, as files; `artifact`: the run Job's cases, files in `out`."""
     if not signature.inputs:
         return False, "the model has no inputs"
     if not batchable(signature):
@@ -44,7 +42,7 @@ def proof(
         if problem:
             return False, f"{name}, artifact: {problem}"
         if name in oracle and all(row in oracle for row in rows):
-            problem = _rows_differ(oracle[name], [oracle[row] for row in rows])
+            problem = _rows_differ(wire.load(oracle[name]), [wire.load(oracle[row]) for row in rows])
             if problem:
                 return False, f"{name}, oracle: {problem}"
         kinds += 1

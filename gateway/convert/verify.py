@@ -36,14 +36,14 @@ ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should b
 
 @dataclass(frozen=True)
 class Case:
-    """One call with what each side answered; `expected` is None where nobody judged it."""
+    """One call and the judge's answer, as files: only one case is in memory at a time."""
 
     name: str
     kind: str
     row: int | None
     inputs: Path
-    expected: Tensors | None
-    judge: str = ""
+    expected: Path
+    judge: str = ""  # "" is the oracle
 
 
 @dataclass
@@ -100,7 +100,7 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
     comparisons = list(_compared(answers.cases, found, run.out, question))
     batched, seen = proof(
         question.signature,
-        {case.name: case.expected for case in answers.cases if case.expected is not None and not case.judge},
+        {case.name: case.expected for case in answers.cases if not case.judge},
         found,
         run.out,
     )
@@ -151,7 +151,7 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
             case["kind"],
             case["row"],
             result.out / case["inputs"],
-            wire.load(result.out / case["outputs"]),
+            result.out / case["outputs"],
         )
         for case in value["cases"]
     ]
@@ -161,9 +161,10 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
 
 
 def _add_given(jobs: Jobs, answers: Answers, inputs: Tensors, expected: Tensors, judge: str = OWNER) -> None:
-    path = jobs.folder / "owner.inputs"
-    wire.save(path, inputs)
-    answers.cases.append(Case(judge, "given", None, path, expected, judge))
+    asked, answered = jobs.folder / "given.inputs", jobs.folder / "given.outputs"
+    wire.save(asked, inputs)
+    wire.save(answered, expected)
+    answers.cases.append(Case(judge, "given", None, asked, answered, judge))
 
 
 def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
@@ -183,24 +184,21 @@ def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
 def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, question: Question) -> Iterable[Comparison]:
     for case in cases:
         answer = found[case.name]
-        if case.expected is None:
-            continue
         if answer["error"]:
             yield _broken(
                 case.name, "", f"the artifact refuses what {case.judge or 'the oracle'} takes: {answer['error']}"
             )
             continue
         outputs = wire.load(out / answer["outputs"])
-        for name in [*case.expected, *(n for n in outputs if n not in case.expected)]:
+        expected = wire.load(case.expected)
+        for name in [*expected, *(n for n in outputs if n not in expected)]:
             if name not in outputs:
                 yield _broken(case.name, name, "the artifact has no such output")
-            elif name not in case.expected:
+            elif name not in expected:
                 if not case.judge:  # the owner may bring some outputs only
                     yield _broken(case.name, name, "the oracle has no such output")
             else:
-                yield compare(
-                    case.expected[name], outputs[name], case=case.name, output=name, quantised=question.quantised
-                )
+                yield compare(expected[name], outputs[name], case=case.name, output=name, quantised=question.quantised)
 
 
 def _broken(case: str, output: str, problem: str) -> Comparison:

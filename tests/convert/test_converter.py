@@ -221,6 +221,18 @@ def test_a_wrong_number_is_found_and_its_node_named(converter: Converter, conver
     assert found.worst.output == "score"
 
 
+def test_an_artifact_that_refuses_what_the_source_takes_has_failed(
+    converter: Converter, convert: Convert, tmp_path: Path
+) -> None:
+    convert("half_plus_two")
+    (tmp_path / "out" / "model.onnx").write_bytes(models.model("fixed_batch").read_bytes())  # x and y too, but [2,3]
+    source, match = recognised(models.folder("half_plus_two"))
+    found = converter.verify(source, match, ModelOptions(), tmp_path / "out")
+    assert found.verdict is Verdict.FAILED
+    assert "28 of 28 comparisons failed" in found.reason
+    assert "the artifact refuses what the oracle takes" in found.reason
+
+
 GIVEN: dict[str, tuple[Tensors | None, Tensors | None, Verdict]] = {
     "probes": (None, None, Verdict.PASSED),
     "inputs, the oracle judges": ({"x": X}, None, Verdict.PASSED),

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.core.modeltoml import ModelOptions, TensorOption
-from gateway.formats.base import Conversion
+from gateway.formats.base import Conversion, all_formats
+from gateway.formats.tasks import Subject
+from gateway.process import wire
 from tests import models
+from tests.formats.in_base import source_of
 from tests.jobs import in_base
 
 
@@ -40,6 +43,7 @@ CASES = {
     ),
     "symbols are kept as free dimensions": Case("conv", "data:float32[?,3,?,?]", "score:float32[?,2]"),
     "a scalar is no free shape": Case("scalar_output", "x:float32[?,2]", "total:float32[]"),
+    "an embedding": Case("embedding", "ids:int32[?,?]", "rows:float32[?,?,4]"),
     "strings": Case("strings", "text:string[?]", "same:string[?]"),
     "int8": Case("int8_identity", "x:int8[?,2]", "y:int8[?,2]"),
     "weights that pose as inputs are hidden": Case(
@@ -193,3 +197,17 @@ def test_damaged_files_end_in_a_typed_error_or_a_verdict(tmp_path: Path) -> None
     assert set(endings.values()) <= allowed, sorted(set(endings.values()) - allowed)
     assert all(endings[name] != "judged: the same" for name in endings if name.startswith("cut"))
     assert job.value["slowest"] < 20.0
+
+
+def test_the_oracle_keeps_indices_inside_the_table(answers: dict[str, Any], tmp_path: Path) -> None:
+    folder = models.folder("embedding")
+    match = all_formats()["onnx"].match(source_of(folder))
+    assert match is not None
+    subject = Subject(all_formats()["onnx"], source_of(folder), match, ModelOptions())
+    signature = Conversion.from_json(answers["an embedding"]).signatures[0]
+    arguments = subject.to_json() | {"signature": signature.to_json(), "seed": 1, "budget_s": 30}
+    job = in_base("gateway.formats.tasks:oracle", arguments, tmp_path / "job")
+    assert job.value["hints"] == {"ids": 5}
+    asked = [wire.load(job.out / case["inputs"])["ids"] for case in job.value["cases"]]
+    assert {int(array.max()) for array in asked} >= {0, 4}
+    assert max(int(array.max()) for array in asked) == 4
