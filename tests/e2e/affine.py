@@ -8,53 +8,37 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _bytes(field: int, value: bytes | str) -> bytes:
-    data = value.encode() if isinstance(value, str) else value
-    return _varint(field << 3 | 2) + _varint(len(data)) + data
+from tests.formats.wire_format import message, number
 
 
 def _node(op: str, inputs: tuple[str, ...], output: str) -> bytes:
-    return b"".join(_bytes(1, name) for name in inputs) + _bytes(2, output) + _bytes(3, output) + _bytes(4, op)
+    return b"".join(message(1, name) for name in inputs) + message(2, output) + message(3, output) + message(4, op)
 
 
 def _scalar(name: str, value: float) -> bytes:
-    return _number(2, 1) + _bytes(8, name) + _bytes(9, struct.pack("<f", value))
+    return number(2, 1) + message(8, name) + message(9, struct.pack("<f", value))
 
 
 def _value_info(name: str) -> bytes:
-    shape = _bytes(1, _bytes(2, "batch")) + _bytes(1, _number(1, 2))  # [batch, 2]
-    return _bytes(1, name) + _bytes(2, _bytes(1, _number(1, 1) + _bytes(2, shape)))
+    shape = message(1, message(2, "batch")) + message(1, number(1, 2))  # [batch, 2]
+    return message(1, name) + message(2, message(1, number(1, 1) + message(2, shape)))
 
 
 def affine(k: float) -> bytes:
     """Input x float32 [batch, 2], output y float32 [batch, 2]."""
     graph = (
-        _bytes(1, _node("Mul", ("x", "half"), "xh"))
-        + _bytes(1, _node("Add", ("xh", "k"), "y"))
-        + _bytes(2, "affine")
-        + _bytes(5, _scalar("half", 0.5))
-        + _bytes(5, _scalar("k", k))
-        + _bytes(11, _value_info("x"))
-        + _bytes(12, _value_info("y"))
+        message(1, _node("Mul", ("x", "half"), "xh"))
+        + message(1, _node("Add", ("xh", "k"), "y"))
+        + message(2, "affine")
+        + message(5, _scalar("half", 0.5))
+        + message(5, _scalar("k", k))
+        + message(11, _value_info("x"))
+        + message(12, _value_info("y"))
     )
-    return _number(1, 8) + _bytes(7, graph) + _bytes(8, _bytes(1, "") + _number(2, 17))
+    return number(1, 8) + message(7, graph) + message(8, message(1, "") + number(2, 17))
 
 
 def write(path: Path, k: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(affine(k))
+    path.writemessage(affine(k))
     return path
