@@ -12,6 +12,7 @@ Rule 1: a name is given once; a second wish for it gets a number ("relu1_2"). In
         keep exactly the name that was asked for, or it is an error.
 Rule 2: a node may only read what is there: a misspelt tensor is an error where it is written.
 Rule 3: onnx is imported inside the methods: the top of a converter stays light.
+Rule 4: what no output needs is not written: nodes and constants are walked back from the outputs.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from gateway.core.dtypes import Array, dtype
+from gateway.core.dtypes import Array, dtype, name_of
 from gateway.core.names import did_you_mean
 from gateway.core.signature import Shape
 from gateway.errors import ConversionError, CorruptModel
 
 OPSET = 17
 IR_VERSION = 8
+LARGE = 4096  # elements; onnx's inference and checker are not shown the values of larger constants
 
 
 class GraphBuilder:
@@ -42,7 +44,7 @@ class GraphBuilder:
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
-        self._initializers: list[Any] = []
+        self._constants: dict[str, Array] = {}
         self._tensors: dict[str, None] = {}
         self._node_names: dict[str, None] = {}
 
@@ -63,13 +65,28 @@ class GraphBuilder:
         return name
 
     def constant(self, wish: str, array: Array) -> str:
-        """An initializer. Dtype and shape are the array's: nothing is cast."""
-        from onnx import numpy_helper
-
+        """An initializer. Dtype and shape are the array's: nothing is cast. The array is read when `build` is called."""
         name = self.unique(wish)
         self._take(name)
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._constants[name] = array
         return name
+
+    @property
+    def last_node(self) -> Any:
+        """The NodeProto of the newest node."""
+        return self._nodes[-1]
+
+    def rename(self, tensor: str, wish: str) -> str:
+        """Give a node's output another name, where it is made and read. Errors: ConversionError when no node makes it."""
+        name = self.unique(wish)
+        for node in reversed(self._nodes):
+            _replace(node.input, tensor, name)
+            if tensor in node.output:
+                _replace(node.output, tensor, name)
+                del self._tensors[tensor]
+                self._take(name)
+                return name
+        raise ConversionError(f"{self.source_format}: no node makes {tensor!r}, so it cannot become {wish!r}.")
 
     def node(self, op_type: str, inputs: Sequence[str], *, name: str = "", output: str = "", **attributes: Any) -> str:
         """A node with one output. `output` is a wish for its name; else the node's name is. "" leaves out an input."""
@@ -134,7 +151,15 @@ class GraphBuilder:
         import onnx
         from onnx import helper, shape_inference
 
-        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, self._initializers)
+        nodes = self._needed()
+        read = {name for node in nodes for name in node.input} | {value.name for value in self._outputs}
+        constants = {name: array for name, array in self._constants.items() if name in read}
+        large = [name for name, array in constants.items() if array.size > LARGE]
+        stands = [
+            helper.make_tensor_value_info(n, dtype(name_of(constants[n])).onnx, constants[n].shape) for n in large
+        ]
+        small = [_proto(name, array) for name, array in constants.items() if name not in set(large)]
+        graph = helper.make_graph(nodes, self.name, [*self._inputs, *stands], self._outputs, small)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=IR_VERSION, producer_name="gateway",
             domain=self.source_format,
@@ -146,7 +171,23 @@ class GraphBuilder:
         except (onnx.checker.ValidationError, shape_inference.InferenceError, ValueError) as error:
             line = str(error).strip().splitlines()[0]
             raise CorruptModel(f"{self.source_format}: the graph that was built is not valid ONNX: {line}") from error
+        del model.graph.input[len(self._inputs) :]
+        for name in large:
+            model.graph.initializer.append(_proto(name, constants[name]))
         return model
+
+    def _needed(self) -> list[Any]:
+        """The nodes that outputs need, in order (rule 4). Subgraphs in attributes read by name too."""
+        wanted = {value.name for value in self._outputs}
+        kept = []
+        for node in reversed(self._nodes):
+            if wanted & set(node.output):
+                kept.append(node)
+                wanted |= set(node.input)
+                for attribute in node.attribute:
+                    for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                        wanted |= _reads(inner)
+        return kept[::-1]
 
     def save(self, path: Path) -> None:
         """`build`, and write it. Errors: CorruptModel; OSError."""
@@ -165,3 +206,25 @@ def _unique(wish: str, taken: dict[str, None]) -> str:
     while f"{wish}_{number}" in taken:
         number += 1
     return f"{wish}_{number}"
+
+
+def _proto(name: str, array: Array) -> Any:
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(np.asarray(array, order="C"), name)
+
+
+def _replace(names: Any, old: str, new: str) -> None:
+    for place, name in enumerate(names):
+        if name == old:
+            names[place] = new
+
+
+def _reads(graph: Any) -> set[str]:
+    """Every name that a subgraph's nodes read, its own included."""
+    found = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                found |= _reads(inner)
+    return found

@@ -1,0 +1,232 @@
+"""Symbol and Params to ONNX: the walk over the graph, and what an operator's function is given.
+
+    @op("mxnet", "Activation")
+    def activation(graph: Emit, node: Node) -> str | list[str]:
+        return graph.node("Relu", [node.inputs[0]])
+
+A function returns the tensor, or all tensors, that the node makes; it may return an input itself.
+
+Rule 1: operators without a function, control flow and missing weights are found over the whole
+        graph, before anything is emitted, and named together.
+Rule 2: shape and type of every tensor are known as it is made (onnx's own inference, node by
+        node, strict): a mistake is an error at the node that made it, with MXNet's name of it.
+Rule 3: a tensor of MXNet keeps its name ("conv0_output"), so that two runs can be compared by name.
+Rule 4: the batch stays free. Where a rule needs a size that is not known, that is an error saying
+        which and how to give it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gateway.core.dtypes import BY_ONNX, Array, dtype, name_of
+from gateway.core.signature import Shape, format_shape
+from gateway.errors import ConversionError
+from gateway.formats.mxnet.attributes import Attrs
+from gateway.graph.builder import GraphBuilder
+
+FORMAT_NAME = "mxnet"
+SMALL = 4096  # elements; constants up to here are shown to shape inference
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the symbol, ready for its function. `inputs` are ONNX tensors in MXNet's order."""
+
+    op: str
+    name: str
+    attrs: Attrs
+    inputs: tuple[str, ...]
+    outputs_used: int = 1
+    """1 + the highest output that anybody reads."""
+
+
+class Emit:
+    """A GraphBuilder that knows the shape and type of every tensor, and which MXNet node is being emitted."""
+
+    def __init__(self, builder: GraphBuilder) -> None:
+        self.builder = builder
+        self.current: Node | None = None
+        self._types: dict[str, Any] = {}  # tensor -> onnx.TypeProto
+        self._values: dict[str, Array] = {}
+        self._protos: dict[str, Any] = {}  # small constants, as shape inference wants them
+
+    # What functions call
+
+    def node(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """An ONNX node with one output."""
+        return self.nodes(op_type, inputs, 1, **attributes)[0]
+
+    def nodes(self, op_type: str, inputs: Sequence[str], count: int, **attributes: Any) -> list[str]:
+        """An ONNX node with `count` outputs."""
+        wish = f"{self.current.name}/{op_type}" if self.current else op_type
+        made = self.builder.nodes(op_type, inputs, count, name=wish, **attributes)
+        self._infer(self.builder.last_node, made)
+        return made
+
+    def constant(self, wish: str, array: Array) -> str:
+        """A constant; dtype and shape are the array's."""
+        value = np.asarray(array)
+        prefix = f"{self.current.name}/" if self.current else ""
+        name = self.builder.constant(prefix + wish, value)
+        self.know(name, name_of(value), value.shape)
+        self._values[name] = value
+        return name
+
+    def ints(self, *values: int) -> str:
+        """An int64 vector, for the shape-like inputs of ONNX."""
+        return self.constant("ints", np.asarray(values, np.int64))
+
+    def scalar(self, value: float, like: str) -> str:
+        """A number of rank 0 in the dtype of the tensor `like`. Errors: ConversionError when that cannot hold it."""
+        from gateway.core.dtypes import numpy_dtype
+
+        kind = numpy_dtype(self.dtype(like))
+        if kind.kind in "iu" and not (float(value).is_integer() and np.iinfo(kind).min <= value <= np.iinfo(kind).max):
+            raise self.error(f"{value!r} is no {kind.name}")
+        if kind.kind in "iu":
+            return self.constant("scalar", np.asarray(int(value), kind))
+        return self.constant("scalar", np.asarray(value, kind))
+
+    def shape(self, tensor: str) -> Shape | None:
+        """Sizes as far as they are known; None for the batch and other free ones; None for unknown rank."""
+        tensor_type = self._type(tensor).tensor_type
+        if not tensor_type.HasField("shape"):
+            return None
+        return tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor_type.shape.dim)
+
+    def rank(self, tensor: str) -> int:
+        """Errors: ConversionError when it is not known."""
+        shape = self.shape(tensor)
+        if shape is None:
+            raise self.error(
+                f"needs to know how many dimensions {tensor!r} has", "Give the shapes of the inputs with --input."
+            )
+        return len(shape)
+
+    def axis(self, tensor: str, axis: int) -> int:
+        """`axis` counted from the front. Errors: ConversionError when the tensor has no such axis."""
+        rank = self.rank(tensor)
+        if not -rank <= axis < rank:
+            raise self.error(f"axis {axis} of {tensor!r}, which has {rank} dimensions")
+        return axis % rank
+
+    def size(self, tensor: str, axis: int) -> int:
+        """A size that has to be known. Errors: ConversionError."""
+        at = self.axis(tensor, axis)
+        shape = self.shape(tensor) or ()
+        found = shape[at]
+        if found is None:
+            raise self.error(
+                f"needs to know dimension {at} of {tensor!r}, which is {format_shape(shape)}",
+                "Give the sizes of the inputs with --input NAME:DTYPE[SHAPE] or in model.toml.",
+            )
+        return found
+
+    def dtype(self, tensor: str) -> str:
+        """Our name of its element type."""
+        return BY_ONNX[self._type(tensor).tensor_type.elem_type].name
+
+    def value(self, tensor: str) -> Array | None:
+        """The array of a constant or a weight, else None."""
+        return self._values.get(tensor)
+
+    def weight(self, place: int, what: str) -> Array:
+        """Input `place` of the current node, which has to be a constant. Errors: ConversionError."""
+        node = self._node()
+        if place >= len(node.inputs):
+            raise self.error(f"has {len(node.inputs)} inputs and no {what}")
+        found = self.value(node.inputs[place])
+        if found is None:
+            raise self.error(f"its {what} {node.inputs[place]!r} is computed; only a stored one is supported")
+        return found
+
+    def know(self, tensor: str, dtype_name: str, shape: Shape | None, symbols: Sequence[str] = ()) -> str:
+        """Say what a tensor is, where inference cannot see it: known sizes are added to what is known already."""
+        from onnx import helper
+
+        symbols = symbols or ("",) * len(shape or ())
+        sizes = None if shape is None else [s if s is not None else (symbols[i] or None) for i, s in enumerate(shape)]
+        found = helper.make_tensor_type_proto(dtype(dtype_name).onnx, sizes)
+        known = self._types.get(tensor)
+        if known is not None and shape is not None and known.tensor_type.HasField("shape"):
+            for mine, theirs in zip(found.tensor_type.shape.dim, known.tensor_type.shape.dim, strict=True):
+                if not mine.HasField("dim_value") and theirs.WhichOneof("value"):
+                    mine.CopyFrom(theirs)
+        self._types[tensor] = found
+        return tensor
+
+    def error(self, what: str, hint: str = "") -> ConversionError:
+        """An error that names the current node."""
+        where = f"MXNet node {self.current.name!r} ({self.current.op})" if self.current else "MXNet"
+        return ConversionError(f"{where}: {what}.", hint=hint)
+
+    # What the walk calls
+
+    def input(self, name: str, dtype_name: str, shape: Shape, symbols: Sequence[str]) -> str:
+        self.builder.input(name, dtype_name, shape, symbols)
+        return self.know(name, dtype_name, shape, symbols)
+
+    def rename(self, tensor: str, wish: str) -> str:
+        """Give a tensor that a node has just made another name (rule 3)."""
+        name = self.builder.rename(tensor, wish)
+        for table in (self._types, self._values, self._protos):
+            if tensor in table:
+                table[name] = table.pop(tensor)
+        return name
+
+    def _node(self) -> Node:
+        assert self.current is not None
+        return self.current
+
+    def _type(self, tensor: str) -> Any:
+        found = self._types.get(tensor)
+        if found is None:
+            raise self.error(f"nothing is known of the tensor {tensor!r}")
+        return found
+
+    def _infer(self, proto: Any, made: Sequence[str]) -> None:
+        import onnx
+        from onnx import shape_inference
+
+        schema = onnx.defs.get_schema(proto.op_type, self.builder.opset, proto.domain)
+        opsets = [onnx.helper.make_opsetid("", self.builder.opset)]
+        types = {name: self._type(name) for name in proto.input if name}
+        data = {name: proto_ for name in proto.input if name and (proto_ := self._proto(name)) is not None}
+        try:
+            found = shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=opsets)
+        except (shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+            shapes = ", ".join(f"{name} {self.dtype(name)}{format_shape(self.shape(name))}" for name in types)
+            line = str(error).strip().splitlines()[-1]
+            raise self.error(f"{proto.op_type} does not fit its inputs {shapes}: {line}") from error
+        for name in made:
+            if name not in found or not found[name].tensor_type.elem_type:
+                raise self.error(f"{proto.op_type} makes {name!r}, and nothing is known of it")
+            self._types[name] = found[name]
+
+    def _proto(self, name: str) -> Any:
+        value = self._values.get(name)
+        if value is None or value.size > SMALL:
+            return None
+        if name not in self._protos:
+            from onnx import numpy_helper
+
+            self._protos[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+        return self._protos[name]
+
+
+def load_operators() -> None:
+    """Import every file of ops/: that registers their functions."""
+    package = importlib.import_module("gateway.formats.mxnet.ops")
+    for info in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"gateway.formats.mxnet.ops.{info.name}")
+
+
+def attrs_of(op: str, name: str, values: Mapping[str, str]) -> Attrs:
+    return Attrs(values, node=name, op=op)
