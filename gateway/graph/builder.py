@@ -65,7 +65,7 @@ class GraphBuilder:
         return name
 
     def constant(self, wish: str, array: Array) -> str:
-        """An initializer. Dtype and shape are the array's: nothing is cast. The array is read when `build` is called."""
+        """An initializer. Dtype and shape are the array's: nothing is cast. `build` reads it."""
         name = self.unique(wish)
         self._take(name)
         self._constants[name] = array
@@ -77,7 +77,7 @@ class GraphBuilder:
         return self._nodes[-1]
 
     def rename(self, tensor: str, wish: str) -> str:
-        """Give a node's output another name, where it is made and read. Errors: ConversionError when no node makes it."""
+        """Give a node's output another name, where it is made and read. Errors: ConversionError."""
         name = self.unique(wish)
         for node in reversed(self._nodes):
             _replace(node.input, tensor, name)

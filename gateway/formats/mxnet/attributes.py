@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.core.names import did_you_mean
 from gateway.errors import ConversionError
@@ -29,7 +29,11 @@ class _Required:
 
 REQUIRED: Any = _Required()
 
-Str, Int, Float, Bool = str, int, float, bool  # the class below has methods of these names
+# The class below has methods of these names.
+Str: TypeAlias = str
+Int: TypeAlias = int
+Float: TypeAlias = float
+Bool: TypeAlias = bool
 
 
 class Attrs:
