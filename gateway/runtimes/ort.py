@@ -158,7 +158,8 @@ def _decoded(spec: TensorSpec, array: Array) -> Array:
             flat.append(item.decode("utf-8") if isinstance(item, bytes) else str(item))
         except UnicodeDecodeError as error:
             raise InvalidTensor(
-                f"input {spec.name!r}: element {position} is not UTF-8 (byte {error.start}), and onnxruntime's strings are.",
+                f"input {spec.name!r}: element {position} is not UTF-8 (at byte {error.start}), "
+                "and onnxruntime's strings are.",
                 hint="Send text, or a uint8 tensor for bytes.",
             ) from None
     out = np.empty(len(flat), dtype=object)
