@@ -22,6 +22,7 @@ from gateway.config import Settings
 from gateway.convert import report
 from gateway.convert import vectors as owners_vectors
 from gateway.convert.jobs import Jobs, Report
+from gateway.convert.judges import Judge, choose
 from gateway.convert.plan import Hop, converter_name, plan
 from gateway.convert.verify import Finding, Question, prove, prove_given
 from gateway.core.artifact import FILE, Artifact, Verdict, Verification
@@ -32,6 +33,9 @@ from gateway.errors import DropError, GatewayError, InvalidTensor, JobCrashed, S
 from gateway.formats.base import Conversion, Format, Match, Source, all_formats
 from gateway.formats.tasks import Subject
 from gateway.process.environments import Environment, EnvironmentInfo
+
+REPRO = "repro"
+"""Folder in a failed artifact: its wrong node alone, a drop with the judge's vectors."""
 
 
 class Environments(Protocol):
@@ -64,16 +68,20 @@ class Converter:
         self._settings = settings
         self._scratch = scratch
         self._admitted = threading.BoundedSemaphore(settings.jobs.concurrency)
-        self._identities: dict[str, str] = {}
+        self._identities: dict[tuple[str, str], str] = {}
 
     def identity(self, source: Format) -> str:
-        """Which converter, oracle and packages answer for this format: part of the store's key."""
-        if source.name not in self._identities:
+        """Which converter, judge and packages answer for this format: part of the store's key.
+
+        It changes when a better judge is installed: what the lesser one has judged is judged anew.
+        """
+        judge = choose(source, self._environments).environment
+        if (source.name, judge) not in self._identities:
             digests = {info.name: info.digest for info in self._environments.known()}
-            used = sorted({source.environment, "base"})
+            used = sorted({source.environment, judge, "base"})
             packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used)
-            self._identities[source.name] = f"{converter_name(source)}, {packages}"
-        return self._identities[source.name]
+            self._identities[source.name, judge] = f"{converter_name(source)}, {packages}"
+        return self._identities[source.name, judge]
 
     def convert(
         self,
@@ -91,7 +99,8 @@ class Converter:
         hop = plan(request.match.format, request.options.target)[0]
         subject = _subject(request.source, request.match, request.options)
         with self._admitted, self._jobs(request.source, progress, cancel) as jobs:
-            environment = self._ensure(hop, jobs)
+            judge = self._judge(hop, jobs, request.verify)
+            environment = self._ensure(hop, judge, jobs)
             result = jobs.run(
                 "gateway.formats.tasks:convert",
                 subject.to_json() | {"target": hop.target},
@@ -103,8 +112,9 @@ class Converter:
             artifact = self._artifact(request, hop, conversion, environment, jobs, out)
             report.write(artifact, out)
             owner = _vectors(request.vectors, artifact.signatures[0]) if request.verify else None
-            finding = prove(jobs, self._question(subject, hop, conversion, artifact, out, request.verify), owner)
-            artifact = _judged(artifact, finding, jobs)
+            question = self._question(subject, judge, conversion, artifact, out, request.verify)
+            finding = prove(jobs, replace(question, repro=out / REPRO), owner)
+            artifact = replace(_judged(artifact, finding, jobs), files=report.file_sizes(out))
             report.write(artifact, out)
             return artifact
 
@@ -139,12 +149,13 @@ class Converter:
         hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment)
         subject = _subject(source, match, options)
         with self._jobs(source, None, cancel) as jobs:
-            self._ensure(hop, jobs)
+            judge = self._judge(hop, jobs, expected is None)
+            self._ensure(hop, judge, jobs)
             facts = artifact.provenance.facts
             conversion = Conversion(
                 artifact.kind, artifact.signatures, facts, quantised=any(f.what == "quantised by" for f in facts)
             )
-            question = self._question(subject, hop, conversion, artifact, artifact_folder, judge=True)
+            question = self._question(subject, judge, conversion, artifact, artifact_folder, verify=True)
             if inputs is not None:
                 return prove_given(jobs, question, inputs, expected)
             owner = _vectors(vectors, artifact.signatures[0])
@@ -154,25 +165,31 @@ class Converter:
         size = sum(source.path(name).stat().st_size for name in source.files)
         return Jobs(self._environments, self._settings.jobs, self._scratch, size, progress, cancel)
 
-    def _ensure(self, hop: Hop, jobs: Jobs) -> Environment:
+    def _judge(self, hop: Hop, jobs: Jobs, wanted: bool) -> Judge:
+        build = wanted and self._settings.verify.build_judges
+        say = lambda line: jobs.say(f"environment: {line}")  # noqa: E731
+        return choose(all_formats()[hop.format], self._environments, build=build, say=say)
+
+    def _ensure(self, hop: Hop, judge: Judge, jobs: Jobs) -> Environment:
         found = {}
-        for name in dict.fromkeys((hop.environment, "base")):
+        for name in dict.fromkeys((hop.environment, judge.environment, "base")):
             found[name] = self._environments.ensure(name, lambda line: jobs.say(f"environment: {line}"))
         return found[hop.environment]
 
     def _question(
-        self, subject: Subject, hop: Hop, conversion: Conversion, artifact: Artifact, folder: Path, judge: bool
+        self, subject: Subject, judge: Judge, conversion: Conversion, artifact: Artifact, folder: Path, verify: bool
     ) -> Question:
         return Question(
             subject=subject.to_json(),
-            environment=hop.environment,
+            environment=judge.environment,
+            because=judge.because,
             artifact=artifact,
             folder=folder,
             quantised=conversion.quantised,
             nan_weights=tuple(fact.value for fact in conversion.facts if fact.what == "NaN weights"),
             seed=self._settings.verify.seed,
             budget_s=self._settings.verify.reference_s,
-            judge=judge,
+            judge=verify,
         )
 
     def _artifact(

@@ -13,6 +13,7 @@ Rule 3: a Job that dies over the artifact is an error of the Job; one that dies 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from gateway.convert import bounded
 from gateway.convert.batch import proof
 from gateway.convert.jobs import Jobs
-from gateway.core.artifact import Artifact, Verdict, Verification
+from gateway.core.artifact import WARMUP_FILE, Artifact, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
 from gateway.core.signature import Signature
-from gateway.errors import GatewayError, JobCancelled, JobError, ModelRunError
+from gateway.errors import GatewayError, JobCancelled, JobError
 from gateway.process import wire
 from gateway.process.job import JobResult
 
 OWNER = "vectors of the owner"
+MAX_WARMUP_BYTES = 16 << 20
 ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should be finite
 
 
@@ -79,6 +82,8 @@ class Question:
     nan_weights: tuple[str, ...] = ()
     seed: int = 0
     budget_s: float = 120.0
+    because: str = ""  # why no better judge sits
+    repro: Path | None = None  # where the wrong node alone is written when it fails
     judge: bool = True  # False: verification is switched off; the artifact is still run once
 
     @property
@@ -106,7 +111,10 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
     )
     verification = _verdict(answers, comparisons, run.value["unstable"], question, _nan_case(found, run.out, question))
     if verification.verdict is Verdict.FAILED and answers.oracle:
+        verification = _tails(jobs, question, answers, verification, run.value["unstable"])
+    if verification.verdict is Verdict.FAILED and answers.oracle:
         verification = _located(jobs, question, answers, verification)
+    _keep_warmup(question.folder, run.value["cases"])
     return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
 
 
@@ -156,7 +164,13 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
         for case in value["cases"]
     ]
     return Answers(
-        value["oracle"], value["reason"], value["unjudged"], value["sizing"], cases, value["refused"], value["hints"]
+        value["oracle"],
+        "; ".join(filter(None, (question.because, value["reason"]))),
+        value["unjudged"],
+        value["sizing"],
+        cases,
+        value["refused"],
+        value["hints"],
     )
 
 
@@ -250,6 +264,39 @@ def _verdict(
     return Verification(Verdict.PASSED, oracle, "; ".join(said), tuple(comparisons))
 
 
+def _tails(
+    jobs: Jobs, question: Question, answers: Answers, verification: Verification, unstable: list[str]
+) -> Verification:
+    """The verdict again, tails of bounded operators judged before the operator (convert/bounded.py)."""
+    failed = bounded.doubtful(verification.comparisons)
+    asked = bounded.arguments(failed, {case.name: case.inputs for case in answers.cases}) if failed else None
+    if not asked or question.artifact.kind != "onnx":
+        return verification
+    arguments = dict(question.subject) | {
+        "signature": question.signature.to_json(),
+        "artifact": str((question.folder / "model.onnx").absolute()),
+        "asked": asked,
+    }
+    try:
+        value = jobs.run(
+            "gateway.formats.tails:before", arguments, environment=question.environment, stage="tails"
+        ).value
+    except JobCancelled:
+        raise
+    except GatewayError:
+        return verification  # it failed before, and stays so
+    again = bounded.settled(verification.comparisons, failed, value["answers"])
+    return verification if again is None else _verdict(answers, list(again), unstable, question, "")
+
+
+def _keep_warmup(folder: Path, cases: Iterable[Mapping[str, Any]]) -> None:
+    """Inputs that the artifact has taken go with it: a version is warmed with them before it serves."""
+    for case in cases:
+        if not case["error"] and Path(case["inputs"]).stat().st_size <= MAX_WARMUP_BYTES:
+            shutil.copyfile(case["inputs"], folder / WARMUP_FILE)
+            return
+
+
 def _located(jobs: Jobs, question: Question, answers: Answers, verification: Verification) -> Verification:
     """The same report with the first diverging node, or why it cannot be named."""
     by_name = {case.name: case for case in answers.cases}
@@ -264,18 +311,39 @@ def _located(jobs: Jobs, question: Question, answers: Answers, verification: Ver
         "quantised": question.quantised,
     }
     try:
-        value = jobs.run(
-            "gateway.formats.tasks:locate", arguments, environment=question.environment, stage="locate"
-        ).value
+        nodes = jobs.run("gateway.formats.tasks:nodes", arguments, environment=question.environment, stage="nodes")
+        arguments["seen"] = nodes.value
+        result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate")
+        at = _at(result.value)
+        made = result.out / "repro"
+        if question.repro is not None and made.is_dir():
+            shutil.move(made, question.repro)
+            at += f" {question.repro.name}/ in the artifact holds this node with the judge's vectors."
     except JobCancelled:
         raise
-    except (JobError, ModelRunError, GatewayError) as error:
-        value = {"why": f"the search for it ended: {error.message}"}
-    if "node" in value:
-        at = f"{value['node']} ({value['operator']}): {value['comparison']['problem']}"
-    else:
-        at = f"no node can be named: {value['why']}"
+    except (GatewayError, OSError) as error:
+        at = f"no node can be named: the search for it ended: {getattr(error, 'message', error)}"
     return Verification(verification.verdict, verification.oracle, verification.reason, verification.comparisons, at)
+
+
+def _at(value: Mapping[str, Any]) -> str:
+    """The finding of the locate Job in sentences."""
+    if "node" not in value:
+        return f"no node can be named: {value['why']}"
+    problem = value["comparison"]["problem"] or "within its limit, and the error grows from here"
+    said = [f"{value['node']} ({value['operator']}): {problem}."]
+    alone = value["alone"]
+    if alone is None:
+        said.append("Alone, fed with the judge's inputs, it cannot be run.")
+    elif alone["problem"]:
+        said.append(f"Alone, fed with the judge's inputs: {alone['problem']}.")
+    else:
+        said.append(
+            f"Alone, fed with the judge's inputs, it passes with {float(alone['snr_db']):.1f} dB, the worst of all "
+            "nodes up to it: errors add up."
+        )
+    said += [f"Known trap: {sentence}" for sentence in value["traps"]]
+    return " ".join(said)
 
 
 def _with_batch(verification: Verification, batch: str) -> Verification:

@@ -180,18 +180,19 @@ def _opened(seen: Seen, file: FileStat) -> Iterator[int]:
         raise _unreadable(seen, file, error) from None
     try:
         # The scan has made sure where this very file lies; another one under its name is another drop.
-        if not _unchanged(file, descriptor):
+        if not _unchanged(file, descriptor, seen.place.named):
             raise _changed(seen)
         yield descriptor
-        if not _unchanged(file, descriptor):
+        if not _unchanged(file, descriptor, seen.place.named):
             raise _changed(seen)
     finally:
         os.close(descriptor)
 
 
-def _unchanged(file: FileStat, descriptor: int) -> bool:
+def _unchanged(file: FileStat, descriptor: int, named: bool) -> bool:
     status = os.fstat(descriptor)
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and file.same_file(status)
+    one_name = named or status.st_nlink == 1
+    return stat.S_ISREG(status.st_mode) and one_name and file.same_file(status)
 
 
 def _unreadable(seen: Seen, file: FileStat, error: OSError) -> DropError:

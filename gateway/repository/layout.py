@@ -40,7 +40,8 @@ class Place:
     `folder` is without links. `file` is "" for a folder drop, else the one file of it, and
     `companions` are the files of its weights beside it.
     `tomls` are the possible places of model.toml, the nearest first. `shown` is for people:
-    the path below the repository. Links may lead anywhere below `boundary`.
+    the path below the repository. Links may lead anywhere below `boundary`. `named` says that a
+    person named this very file on the command line: it may be a hard link, as installers make.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Place:
     companions: tuple[str, ...] = ()
     tomls: tuple[Path, ...] = ()
     problem: GatewayError | None = None
+    named: bool = False
 
     def shown_toml(self, toml: Path) -> str:
         return printable(os.path.relpath(toml, self.boundary))

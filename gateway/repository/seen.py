@@ -74,7 +74,7 @@ def examine(place: Place, watch: config.Watch) -> Look | None:
     """What lies at a place now; None when there are no model files (a folder that waits for them)."""
     if place.problem is not None:
         return _look(place, watch, (), place.problem, ())
-    walk = Walk(place.boundary, place.shown, watch)
+    walk = Walk(place.boundary, place.shown, watch, hard_links=place.named)
     try:
         if place.file:
             walk.file(str(place.folder / place.file), place.file, place.shown)
@@ -206,7 +206,7 @@ def look_at(path: Path, watch: config.Watch | None = None) -> Seen:
     else:
         tomls = (real.with_suffix(".toml"), real.parent / modeltoml.FILE)
         beside = companions(real.name, names_in(real.parent))
-        place = Place(name, 1, shown, str(real.parent), real.parent, real.name, beside, tomls)
+        place = Place(name, 1, shown, str(real.parent), real.parent, real.name, beside, tomls, named=True)
     look = examine(place, watch or config.Watch())
     if look is None:
         raise DropError(

@@ -113,7 +113,9 @@ class Walk:
 
     MAX_DEPTH = 32
 
-    def __init__(self, boundary: str, shown: str, watch: config.Watch) -> None:
+    def __init__(self, boundary: str, shown: str, watch: config.Watch, *, hard_links: bool = False) -> None:
+        """`hard_links` are taken as they are: for a file that a person has named, not for what lies in a folder."""
+        self.hard_links = hard_links
         self.boundary = boundary
         self.shown = shown
         self.watch = watch
@@ -177,7 +179,7 @@ class Walk:
     def _leaf(self, real: str, status: os.stat_result, name: str, shown: str, *, owner: bool = False) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise UnsafeDrop(f"{shown} is {_kind(status.st_mode)}; a model is made of plain files.", hint="Remove it.")
-        if status.st_nlink > 1:
+        if status.st_nlink > 1 and not self.hard_links:
             raise UnsafeDrop(
                 f"{shown} is a hard link: the same file has {status.st_nlink} names, and the others may lie anywhere.",
                 hint=f"Give it a content of its own: cp --reflink=auto {shown} copy && mv copy {shown}",

@@ -96,7 +96,7 @@ def test_a_loose_file(repo: Path) -> None:
 LOOSE_PROBLEMS = {
     "nothing there": ({}, "x", DropError, "cannot be read: No such file"),
     "an empty folder": ({"x/README": ""}, "x", DropError, "holds no files of a model"),
-    "a hard link": ({"x": "1", "y": Hard("x")}, "x", DropError, "hard link"),
+    "a hard link in a folder": ({"d/x": "1", "d/y": Hard("d/x")}, "d", DropError, "hard link"),
     "a link out of the folder": ({"x/m.onnx": Link("../y"), "y": "1"}, "x", DropError, "outside"),
     "bad toml": ({"x/m.onnx": "", "x/model.toml": "a"}, "x", ModelTomlError, "model.toml: not valid TOML"),
     "labels in another encoding": (
@@ -304,3 +304,10 @@ def test_drops_while_somebody_swaps_the_folder(repo: Path, store: Store) -> None
                 store.release_drop(drop.digest)
     writer.join(30)
     assert "149" * 1000 in taken
+
+
+def test_a_file_that_a_person_names_may_be_a_hard_link(tmp_path: Path) -> None:
+    """Package installers make them; what lies in a repository may not."""
+    (tmp_path / "m.onnx").write_bytes(b"x")
+    os.link(tmp_path / "m.onnx", tmp_path / "other")
+    assert read_loose(tmp_path / "m.onnx").source.files == ("m.onnx",)
