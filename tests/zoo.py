@@ -39,12 +39,17 @@ class Row:
         """The file, alone in its folder. A package that cannot be had is a visible skip; another sha256 fails."""
         if self.path:
             return Path(__file__).parent / self.path
-        wanted = _cache() / self.sha256[:16] / Path(self.file).name
-        if not wanted.is_file():
-            _download(self.pypi, self.file, wanted)
-        found = hashlib.sha256(wanted.read_bytes()).hexdigest()
-        assert found == self.sha256, f"{self.name}: {wanted} has sha256 {found}"
-        return wanted
+        return fetch(self.pypi, self.file, self.sha256)
+
+
+def fetch(package: str, file: str, sha256: str) -> Path:
+    """One file of a package, alone in its folder of the cache. As Row.fetch."""
+    wanted = _cache() / sha256[:16] / Path(file).name
+    if not wanted.is_file():
+        _download(package, file, wanted)
+    found = hashlib.sha256(wanted.read_bytes()).hexdigest()
+    assert found == sha256, f"{package}: {wanted} has sha256 {found}"
+    return wanted
 
 
 def rows() -> list[Row]:
