@@ -26,6 +26,7 @@
      +-- ConversionError         the model was read and could not be converted
      |    +-- CorruptModel       the bytes break the format's own rules
      |    +-- UnsupportedOps     operators without a converter: all of them, counted
+     |    +-- NeedsInputShape    the file does not say what an input is; proposes candidates
      |    +-- MissingHop         no road from this format to that target yet
      +-- VerificationFailed      converted, and its numbers are not the oracle's
      +-- ModelRunError           a runtime refused to load or run an artifact
@@ -220,6 +221,16 @@ class UnsupportedOps(ConversionError):
             f"{source_format}: no converter for {listing}; {known} operators are supported.",
             hint=hint or f"Each one is a function in gateway/formats/{source_format}/: see docs/add-an-op.md.",
         )
+
+
+class NeedsInputShape(ConversionError):
+    """The model's files do not say the shapes of its inputs. Names all of them, and what they may be."""
+
+    def __init__(self, file: str, inputs: Iterable[str], candidates: Iterable[str]) -> None:
+        names, proposed = ", ".join(map(repr, inputs)), list(candidates)
+        super().__init__(f"{file} does not say the shape of its input {names}, and its weights do not tell it either.")
+        example = " or ".join(f"--input '{one}'" for one in proposed[:4]) or "--input 'NAME:float32[?,3,224,224]'"
+        self.hint = f"Give it, for instance with {example}, or as [[inputs]] in model.toml."
 
 
 class MissingHop(ConversionError):

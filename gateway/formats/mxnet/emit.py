@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from gateway.core.dtypes import BY_ONNX, Array, dtype, name_of
 from gateway.core.signature import Shape, format_shape
 from gateway.errors import ConversionError
 from gateway.formats.mxnet.attributes import Attrs
+from gateway.formats.mxnet.known import KnownSizes
 from gateway.graph.builder import GraphBuilder
 
 FORMAT_NAME = "mxnet"
@@ -56,6 +57,8 @@ class Emit:
         self._types: dict[str, Any] = {}  # tensor -> onnx.TypeProto
         self._values: dict[str, Array] = {}
         self._protos: dict[str, Any] = {}  # small constants, as shape inference wants them
+        self._sizes = KnownSizes()
+        self._fresh: set[str] = set()  # made since the current node began
 
     # What functions call
 
@@ -176,10 +179,31 @@ class Emit:
     def rename(self, tensor: str, wish: str) -> str:
         """Give a tensor that a node has just made another name (rule 3)."""
         name = self.builder.rename(tensor, wish)
-        for table in (self._types, self._values, self._protos):
-            if tensor in table:
-                table[name] = table.pop(tensor)
+        self._types[name] = self._types.pop(tensor)
         return name
+
+    def weight_of(self, name: str, array: Array) -> str:
+        """A weight of the model, under its own name."""
+        self.builder.constant(name, array)
+        self._values[name] = array
+        return self.know(name, name_of(array), array.shape)
+
+    def call(self, node: Node, function: Callable[[Emit, Node], str | list[str]], names: Sequence[str]) -> list[str]:
+        """Run an operator's function; what it has just made gets MXNet's names. Returns every output it made."""
+        self.current = node
+        self._fresh.clear()
+        answer = function(self, node)
+        made = [answer] if isinstance(answer, str) else list(answer)
+        for place, tensor in enumerate(made):
+            if tensor in self._fresh and place < len(names):
+                self._fresh.discard(tensor)
+                made = [self.rename(tensor, names[place]) if t == tensor else t for t in made]
+        self.current = None
+        return made
+
+    def tensor_type(self, tensor: str) -> Any:
+        """onnx.TensorTypeProto of a tensor: sizes, and the names of free ones."""
+        return self._type(tensor).tensor_type
 
     def _node(self) -> Node:
         assert self.current is not None
@@ -209,6 +233,8 @@ class Emit:
             if name not in found or not found[name].tensor_type.elem_type:
                 raise self.error(f"{proto.op_type} makes {name!r}, and nothing is known of it")
             self._types[name] = found[name]
+        self._fresh.update(made)
+        self._sizes.follow(proto, self._types, self.value)
 
     def _proto(self, name: str) -> Any:
         value = self._values.get(name)
