@@ -40,5 +40,5 @@ def affine(k: float) -> bytes:
 
 def write(path: Path, k: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.writemessage(affine(k))
+    path.write_bytes(affine(k))
     return path
