@@ -6,7 +6,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,10 +241,8 @@ def test_paths(servers: Running, row: Get) -> None:
 
 
 def test_metadata_is_half_plus_twos(servers: Running) -> None:
-    folder = Path(os.environ.get("MODEL_GATEWAY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    file = folder / "tfserving" / "half_plus_two_model_metadata.json"
-    if not file.exists():
-        pytest.skip(f"no {file.name} below MODEL_GATEWAY_TEST_DATA")
+    """The file is testdata/half_plus_two_model_metadata.json of TensorFlow Serving (Apache-2.0), unchanged."""
+    file = Path(__file__).parents[1] / "conformance" / "half_plus_two_metadata.json"
     official = json.loads(file.read_text())
     found = json.loads(ask(servers, "GET", "/v1/models/half_plus_two/metadata").body)
     assert found["model_spec"] == {**official["model_spec"], "name": "half_plus_two"}
