@@ -52,6 +52,7 @@ class Jobs:
 class Verify:
     seed: int = 20190726
     reference_s: float = 120.0  # longest for onnx's ReferenceEvaluator before the second judge takes over
+    build_judges: bool = False  # build the best judge's Environment where the next judge could sit at once
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,7 @@ class Format(ABC):
     title: ClassVar[str]  # for people: "ONNX"
     suffixes: ClassVar[tuple[str, ...]]  # only to break exact ties and to find single-file drops
     environment: ClassVar[str] = "base"
+    judges: ClassVar[tuple[str, ...]] = ()  # Environments of the oracle, best first; () is `environment`
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
     revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change
@@ -187,6 +188,7 @@ class Format(ABC):
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
         """Child side: a judge that has not read the converter, or None. It answers in `signature`'s names.
 
+        It runs in the first Environment of `judges` that is built, and is the best judge to be had there.
         Errors: ConversionError says why nobody can judge; the model is then `unverified` with that reason.
         """
         return None
@@ -194,6 +196,10 @@ class Format(ABC):
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         """Child side: what the graph says of integer inputs, by public name: probes stay inside it."""
         return {}
+
+    def traps(self, operator: str) -> tuple[str, ...]:
+        """What is known to go wrong with an operator of this format, one sentence each: shown where a node diverges."""
+        return ()
 
     def check_target(self, target: str) -> str:
         """The target to convert to, "auto" resolved. Errors: MissingHop."""

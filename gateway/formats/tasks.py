@@ -1,4 +1,4 @@
-"""What a Job does with a format, in the child: inspect, convert, oracle, locate.
+"""What a Job does with a format, in the child: inspect, convert, oracle, nodes, locate.
 
 Every task takes and gives JSON; tensors go through files of process/wire in the Job's `out`.
 
@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gateway.core.compare import compare
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
@@ -28,6 +27,7 @@ from gateway.process import wire
 QUICK = 0.25  # share of the time budget within which every case is judged; beyond, fewer are
 MAX_TRIES = 60  # sizings that are tried
 LOCATE_NODES = 4000  # a larger graph is not looked into: every tensor would be held twice
+LOCATE_BYTES = 4 << 30  # of the tensors that a judge shows
 
 
 class Job(Protocol):
@@ -221,41 +221,61 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {line}"[:400] if line else type(error).__name__
 
 
-def locate(job: Job) -> dict[str, Any]:
-    """`signature`, `artifact` (an ONNX file), `inputs` (a file), `quantised` -> the first node that differs.
+def nodes(job: Job) -> dict[str, Any]:
+    """`signature`, `inputs` (a file) -> every tensor the judge can show, for `locate`; runs where the judge does.
 
-    {"node", "operator", "tensor", "comparison"} or {"why": ...} when there is none to be named. The artifact
-    runs without optimisation, every tensor exposed; tensors are matched by name.
+    {"judge", "nodes": [{"node", "operator", "file"}], "why"}; `why` says why there are none, or not all.
+    """
+    subject = Subject.of(job.arguments)
+    signature = Signature.from_json(job.arguments["signature"])
+    judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
+    if judge is None:
+        return {"judge": "", "nodes": [], "why": "there is no oracle to look into"}
+    answer: dict[str, Any] = {"judge": judge.name, "nodes": [], "why": ""}
+    left = LOCATE_BYTES
+    for number, (node, operator, found) in enumerate(judge.nodes(wire.load(Path(job.arguments["inputs"])))):
+        left -= sum(array.nbytes for array in found.values())
+        if left < 0:
+            answer["why"] = (
+                f"its tensors are over {LOCATE_BYTES >> 30} GiB: only the first {number} nodes were compared"
+            )
+            break
+        wire.save(job.out / f"{number:05}", found)
+        answer["nodes"].append({"node": node, "operator": operator, "file": str(job.out / f"{number:05}")})
+    return answer
+
+
+def locate(job: Job) -> dict[str, Any]:
+    """`signature`, `artifact` (ONNX file), `inputs` (file), `quantised`, `seen` (of `nodes`) -> what differs first.
+
+    {"node", "operator", "tensor", "comparison", "alone", "traps"} or {"why": ...} when there is none to be named.
+    `alone` compares that one node fed with the judge's own inputs, and may be null; when it fails, `out` holds a
+    drop "repro" of that node with its vectors. The artifact runs without optimisation, every tensor exposed.
     """
     import onnx
 
-    from gateway.formats.onnx.oracle import run_all
+    from gateway.formats import locate as search
 
     subject = Subject.of(job.arguments)
     signature = Signature.from_json(job.arguments["signature"])
+    seen = job.arguments["seen"]
     path = Path(job.arguments["artifact"])
     model = onnx.load(str(path), load_external_data=False)
     if len(model.graph.node) > LOCATE_NODES:
         return {"why": f"the graph has {len(model.graph.node)} nodes; over {LOCATE_NODES} are not looked into"}
-    judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
-    if judge is None:
-        return {"why": "there is no oracle to look into"}
     inputs = wire.load(Path(job.arguments["inputs"]))
-    theirs = {name: value for _, _, found in judge.nodes(inputs) for name, value in found.items()}
-    ours = run_all(model, path.parent, {spec.tensor: inputs[spec.name] for spec in signature.inputs})
-    matched = 0
-    for node in model.graph.node:
-        for name in node.output:
-            if name not in theirs or name not in ours:
-                continue
-            matched += 1
-            found = compare(theirs[name], ours[name], output=name, quantised=bool(job.arguments["quantised"]))
-            if not found.passed:
-                shown = node.name or node.output[0]
-                return {"node": shown, "operator": node.op_type, "tensor": name, "comparison": found.to_json()}
-    if not matched:
-        return {"why": f"{judge.name} shows no tensor that the artifact has too"}
+    feeds = {spec.tensor: inputs[spec.name] for spec in signature.inputs}
+    theirs = [search.Shown(row["node"], row["operator"], wire.load(Path(row["file"]))) for row in seen["nodes"]]
+    found = search.search(model, path.parent, feeds, theirs, quantised=bool(job.arguments["quantised"]))
+    if isinstance(found, str):
+        return {"why": found if not seen["why"] else f"{found} ({seen['judge']}: {seen['why']})"}
+    if found.alone is not None and not found.alone.passed:
+        search.write_repro(found, path.parent, job.out / "repro")
     return {
-        "why": f"none of {matched} tensors differs without onnxruntime's optimisations: "
-        "the difference comes with them, or from a part inside a subgraph"
+        "node": found.node,
+        "operator": found.operator,
+        "tensor": found.tensor,
+        "comparison": found.comparison.to_json(),
+        "alone": None if found.alone is None else found.alone.to_json(),
+        "traps": list(subject.format.traps(found.operator)),
     }

@@ -63,8 +63,8 @@ def _make(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
 def single(op: str, attrs: dict[str, Any], names: list[str]) -> Any:
     """The symbol of one node called "op" over variables `names` in order; missing inputs become variables op_NAME."""
     import mxnet as mx  # noqa: TID251  this is MXNet's own Environment
-    from mxnet.base import _LIB, c_str, check_call, mx_uint
-    from mxnet.symbol._internal import _symbol_creator
+    from mxnet.base import _LIB, c_str, check_call, mx_uint  # noqa: TID251
+    from mxnet.symbol._internal import _symbol_creator  # noqa: TID251
 
     handle = ctypes.c_void_p()
     if _LIB.NNGetOpHandle(c_str(op), ctypes.byref(handle)) or not handle.value:
@@ -126,7 +126,7 @@ def seeded(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(zlib.crc32(f"{seed} {name}".encode()))
     if name.endswith("weight") and len(shape) > 1:
         values = random.standard_normal(shape) * np.sqrt(2.0 / max(1, int(np.prod(shape[1:]))))
-    elif name.endswith("var") or name.endswith("gamma"):
+    elif name.endswith(("var", "gamma")):
         values = random.uniform(0.5, 1.5, shape)
     elif name.endswith(("mean", "bias", "beta")):
         values = random.standard_normal(shape) * 0.2
