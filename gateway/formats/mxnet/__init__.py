@@ -37,6 +37,7 @@ class Mxnet(Format):
     title = "MXNet"
     suffixes = (SYMBOL_SUFFIX, ".params")
     environment = "base"
+    judges = ("mxnet", "base")
     targets = ("onnx",)
     data_only = True
     revision = 1
@@ -78,6 +79,11 @@ class Mxnet(Format):
         from gateway.formats.mxnet.oracle import oracle
 
         return oracle(source, match, options, signature)
+
+    def traps(self, operator: str) -> tuple[str, ...]:
+        from gateway.formats.mxnet.traps import traps
+
+        return traps(operator)
 
 
 def files_of(match: Match) -> tuple[str, str, str]:
