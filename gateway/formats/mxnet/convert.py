@@ -43,7 +43,7 @@ SLOTS = {
     "Convolution": (1, 2), "Convolution_v1": (1, 2), "Deconvolution": (1, 2), "FullyConnected": (1, 2),
     "BatchNorm": (1, 2, 3, 4), "BatchNorm_v1": (1, 2, 3, 4), "CuDNNBatchNorm": (1, 2, 3, 4),
     "_contrib_SyncBatchNorm": (1, 2, 3, 4), "InstanceNorm": (1, 2), "LayerNorm": (1, 2), "GroupNorm": (1, 2),
-    "Embedding": (1,), "RNN": (1,), "UpSampling": (1,), "LeakyReLU": (1,),
+    "Embedding": (1,), "RNN": (1,), "LeakyReLU": (1,),
 }  # fmt: skip
 """Inputs, by operator, that hold weights: a variable there that the file does not have is missing, not an input."""
 ENDINGS = ("_weight", "_bias", "_gamma", "_beta", "_moving_mean", "_moving_var", "_running_mean", "_running_var")
@@ -67,6 +67,7 @@ class _Read:
 
 def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> Conversion:
     """Write MODEL_FILE (and its data file) into `out`. Errors: ConversionError."""
+    load_operators()
     try:
         return _convert(source, match, options, out)
     except GatewayError:
@@ -100,6 +101,7 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
     tensors = _emit(graph, found)
     outputs = tuple(_output(graph, found, tensors, place) for place in range(len(found.heads)))
     model = graph.builder.build()
+    warnings += graph.warnings
     total = weights.total_bytes(model)
     facts.append(Fact("weights", f"{total} bytes", "model file"))
     if total >= weights.INLINE_LIMIT:
@@ -136,7 +138,6 @@ def _read(source: Source, match: Match, options: ModelOptions) -> _Read:
     heads, names = _outputs(read_symbol, options)
     needed = read_symbol.reachable(heads, LABELS)
     _refuse_control_flow(read_symbol, needed)
-    load_operators()
     refuse_unknown(
         FORMAT_NAME, (read_symbol.nodes[i].op for i in sorted(needed) if not read_symbol.nodes[i].is_variable)
     )

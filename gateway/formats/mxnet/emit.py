@@ -59,6 +59,7 @@ class Emit:
         self._protos: dict[str, Any] = {}  # small constants, as shape inference wants them
         self._sizes = KnownSizes()
         self._fresh: set[str] = set()  # made since the current node began
+        self.warnings: list[str] = []
 
     # What functions call
 
@@ -169,6 +170,11 @@ class Emit:
         """An error that names the current node."""
         where = f"MXNet node {self.current.name!r} ({self.current.op})" if self.current else "MXNet"
         return ConversionError(f"{where}: {what}.", hint=hint)
+
+    def warn(self, what: str) -> None:
+        """Something that the owner should read beside the verdict, about the current node."""
+        node = self._node()
+        self.warnings.append(f"MXNet node {node.name!r} ({node.op}): {what}")
 
     # What the walk calls
 

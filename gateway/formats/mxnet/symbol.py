@@ -35,6 +35,7 @@ OUTPUTS = {
     "LayerNorm": ("output", "mean", "std"), "GroupNorm": ("output", "mean", "std"),
     "InstanceNorm": ("output", "mean", "var"), "L2Normalization": ("output", "norm"), "LRN": ("output", "tmp_norm"),
     "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"), "RNN": ("output", "state", "state_cell"),
+    "_contrib_BatchNormWithReLU": ("output", "mean", "var"), "make_loss": ("loss",),
     "_contrib_Proposal": ("output", "score"), "_contrib_MultiProposal": ("output", "score"),
 }  # fmt: skip
 """Names of outputs where MXNet gives them; elsewhere a single one is "output", several are "output0", "output1"."""

@@ -218,9 +218,8 @@ def flatten(graph: Emit, node: Node) -> str:
     return graph.node("Flatten", [node.inputs[0]], axis=1)
 
 
-@op("mxnet", "Concat", "concat", "_rnn_param_concat")
+@op("mxnet", "Concat", "concat")
 def concat(graph: Emit, node: Node) -> str:
     """Along `dim`, 1 by default."""
-    default = 0 if node.op == "_rnn_param_concat" else 1
-    axis = graph.axis(node.inputs[0], node.attrs.int("dim", default))
+    axis = graph.axis(node.inputs[0], node.attrs.int("dim", 1))
     return graph.node("Concat", node.inputs, axis=axis)

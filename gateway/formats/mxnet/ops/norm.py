@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gateway.formats.mxnet.emit import Emit, Node
 
 
-@op("mxnet", "BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm")
+@op("mxnet", "BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm",
+    "_contrib_BatchNormWithReLU")  # fmt: skip
 def batch_norm(graph: Emit, node: Node) -> list[str]:
     """With the moving statistics; fix_gamma (the default) means gamma 1, whatever is stored."""
     x, gamma, beta, mean, var = node.inputs[:5]
@@ -32,6 +33,8 @@ def batch_norm(graph: Emit, node: Node) -> list[str]:
         made = graph.node("BatchNormalization", [wide, gamma, beta, mean, var], epsilon=eps)
     else:
         made = _on_axis(graph, wide, (gamma, beta, mean, var), axis, eps)
+    if node.op.endswith("WithReLU"):
+        made = graph.node("Relu", [made])
     made = made if kind == weights else graph.node("Cast", [made], to=dtype(kind).onnx)
     if node.outputs_used == 1:
         return [made]
@@ -65,11 +68,7 @@ def layer_norm(graph: Emit, node: Node) -> list[str]:
     answer = _scaled(graph, made, gamma, beta, shape)
     if node.outputs_used == 1:
         return [answer]
-    return [answer, _squeezed(graph, mean, axis), _squeezed(graph, std, axis)]
-
-
-def _squeezed(graph: Emit, tensor: str, axis: int) -> str:
-    return graph.node("Squeeze", [tensor, graph.ints(axis)])
+    return [answer, mean, std]
 
 
 def _normalised(graph: Emit, x: str, axes: list[int], eps: float) -> tuple[str, str, str]:

@@ -37,15 +37,19 @@ def softmax_output(graph: Emit, node: Node) -> str:
         return graph.node("Softmax", [x], axis=1)
     if node.attrs.bool("preserve_shape", False):
         return graph.node("Softmax", [x], axis=-1)
+    if graph.rank(x) == 4:
+        graph.warn(
+            "a softmax over everything but the batch, as MXNet's own kernels have it; its oneDNN build takes "
+            "the last axis of four, without preserve_shape too"
+        )
     return over_all(graph, x)
 
 
 @op("mxnet", "SoftmaxActivation")
 def softmax_activation(graph: Emit, node: Node) -> str:
-    """instance: over all but the batch; channel: axis 1."""
-    if node.attrs.choice("mode", ("instance", "channel"), "instance") == "channel":
-        return graph.node("Softmax", [node.inputs[0]], axis=1)
-    return over_all(graph, node.inputs[0])
+    """instance: the last axis; channel: axis 1."""
+    channel = node.attrs.choice("mode", ("instance", "channel"), "instance") == "channel"
+    return graph.node("Softmax", [node.inputs[0]], axis=1 if channel else -1)
 
 
 @op("mxnet", "softmax", "softmin", "log_softmax", "_npx_softmax", "_npx_log_softmax", "_npx_softmin")

@@ -83,7 +83,11 @@ def _global(graph: Emit, node: Node, x: str, kind: str) -> str:
 
 
 def _windowed(graph: Emit, node: Node, x: str, kind: str, spatial: int) -> str:
-    kernel, (stride, pad) = windows(graph, node, ("stride", "pad"))
+    same = node.attrs.str("pooling_convention", "valid") == "same" and not any(node.attrs.ints("pad", ()))
+    # MXNet 1.9 takes "same" only with a pad of three zeros for its one dimension.
+    names = ("stride",) if same else ("stride", "pad")
+    kernel, (stride, *given) = windows(graph, node, names)
+    pad = given[0] if given else (0,) * len(kernel)
     if len(kernel) != spatial:
         raise graph.error(f"kernel={list(kernel)} for an input of {spatial + 2} dimensions")
     convention = node.attrs.choice("pooling_convention", ("valid", "full", "same"), "valid")
