@@ -119,7 +119,7 @@ def _solved(symbol: Symbol, params: Params, index: int, hinted: Shape | None) ->
     if len(fitting) == 1 or len(common) == 1:
         side = (common or fitting)[0]
         said = f"solved from the weights: {first.node} has {first.channels} channels; height and width"
-        others = f" (of {fitting[0]} to {fitting[-1]}, which fit, the one in use)" if len(fitting) > 1 else ""
+        others = f", the usual one of the {fitting[0]} to {fitting[-1]} that do" if len(fitting) > 1 else ""
         return _Found(filled(side, side), f"{said} {side} fit the fully connected layer{others}")
     return [filled(side, side) for side in common or fitting[:3]]
 

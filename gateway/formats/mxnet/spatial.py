@@ -66,6 +66,10 @@ def first_weight(symbol: Symbol, params: Params, index: int) -> First | None:
     return None
 
 
+def _channels_last(node: SymbolNode) -> bool:
+    return node.attrs.get("layout", "None") in ("NWC", "NHWC", "NDHWC")
+
+
 def _meets(symbol: Symbol, params: Params, node: SymbolNode) -> First | None:
     if node.op not in (*CONVOLUTIONS, "FullyConnected") or len(node.inputs) < 2:
         return None
@@ -78,7 +82,7 @@ def _meets(symbol: Symbol, params: Params, node: SymbolNode) -> First | None:
     groups = Attrs(node.attrs, node=node.name, op=node.op).int("num_group", 1)
     if node.op == "Deconvolution":
         return First(node.name, name, int(weight.shape[0]), weight.ndim, False)
-    last = node.attrs.get("layout", "NC").endswith("C")
+    last = _channels_last(node)
     return First(node.name, name, int(weight.shape[-1 if last else 1]) * groups, weight.ndim, last)
 
 
@@ -161,7 +165,7 @@ Known = dict[tuple[int, int], Sizes]
 
 def _convolution(symbol: Symbol, params: Params, node: SymbolNode, sizes: Sizes, known: Known) -> Sizes | None:
     attrs = Attrs(node.attrs, node=node.name, op=node.op)
-    if node.attrs.get("layout", "NC").endswith("C"):
+    if _channels_last(node):
         return None
     return (attrs.int("num_filter"), *_windowed(sizes[1:], attrs))
 
@@ -171,7 +175,7 @@ def _pooling(symbol: Symbol, params: Params, node: SymbolNode, sizes: Sizes, kno
     if attrs.bool("global_pool", False):
         return (sizes[0], *(1 for _ in sizes[1:]))
     convention = attrs.str("pooling_convention", "valid")
-    if convention == "same" or node.attrs.get("layout", "NC").endswith("C"):
+    if convention == "same" or _channels_last(node):
         return None
     return (sizes[0], *_windowed(sizes[1:], attrs, ceil=convention == "full"))
 
