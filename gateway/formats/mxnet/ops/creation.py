@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import axis_of, cast, expand, ints, product, refuse, reshape, run_time, sizes
+from gateway.formats.mxnet.ops.tools import axis_of, cast, counting, expand, ints, product, refuse, reshape, sizes
 from gateway.graph.registry import op
 
 if TYPE_CHECKING:
@@ -85,13 +85,8 @@ def arange_like(graph: Emit, node: Node) -> str:
     kind, axis, repeats = graph.dtype(x), attrs.optional_int("axis"), attrs.int("repeat", 1)
     have = sizes(graph, x)
     count = product(have) if axis is None else have[axis_of(node, axis, len(have))]
-    zero, one = (graph.constant("value", np.asarray(n, np.int64)) for n in (0, 1))
-    if isinstance(count, int):
-        steps = graph.constant("steps", np.arange(count, dtype=np.int64) // repeats)
-    else:
-        end = graph.node("Squeeze", [run_time(graph, count), ints(graph, [0])])
-        steps = graph.node("Range", [zero, end, one])
-        steps = graph.node("Div", [steps, ints(graph, [repeats])]) if repeats != 1 else steps
+    steps = counting(graph, count)
+    steps = graph.node("Div", [steps, ints(graph, [repeats])]) if repeats != 1 else steps
     start, step = (
         graph.constant(key, np.asarray(attrs.float(key, fallback)).astype(numpy_dtype(kind)))
         for key, fallback in (("start", 0.0), ("step", 1.0))

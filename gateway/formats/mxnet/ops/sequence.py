@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gateway.formats.mxnet.ops.tools import (
     cast,
+    counting,
     ints,
     like,
     numbers,
     part,
     refuse,
-    run_time,
     sizes,
     squeeze,
     transpose,
@@ -55,11 +53,7 @@ def sequence_mask(graph: Emit, node: Node) -> str:
     if lengths is None:
         return x
     count, size = graph.rank(x), sizes(graph, x)[axis]
-    if isinstance(size, int):
-        time = graph.constant("time", np.arange(size, dtype=np.int64))
-    else:
-        zero, one = (graph.constant("value", np.asarray(n, np.int64)) for n in (0, 1))
-        time = graph.node("Range", [zero, squeeze(graph, run_time(graph, size), [0]), one])
+    time = counting(graph, size)
     inside = graph.node("Less", [unsqueeze(graph, time, [1 - axis]), unsqueeze(graph, lengths, [axis])])
     return graph.node(
         "Where", [unsqueeze(graph, inside, range(2, count)), x, like(graph, x, node.attrs.float("value", 0.0))]

@@ -184,3 +184,11 @@ def transpose(graph: Emit, tensor: str, order: Sequence[int]) -> str:
 def expand(graph: Emit, tensor: str, target: Sequence[Size]) -> str:
     """Broadcast to `target`."""
     return tensor if sizes(graph, tensor) == list(target) else graph.node("Expand", [tensor, vector(graph, target)])
+
+
+def counting(graph: Emit, size: Size) -> str:
+    """0, 1, ... size - 1 as int64."""
+    if isinstance(size, int):
+        return graph.constant("counting", np.arange(size, dtype=np.int64))
+    zero, one = (graph.constant("value", np.asarray(number, np.int64)) for number in (0, 1))
+    return graph.node("Range", [zero, squeeze(graph, run_time(graph, size), [0]), one])
