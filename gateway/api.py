@@ -1,11 +1,15 @@
 """What a Python user imports.
 
 >>> from gateway.api import convert, load, verify
->>> artifact = convert("model_repo/digits/1", out)                          # doctest: +SKIP
->>> artifact.verification.verdict.value                                     # doctest: +SKIP
+>>> artifact = convert("model_repo/digits/1", out)
+>>> artifact.verification.verdict.value
 'passed'
->>> load(out).run({"image": pixels})["probabilities"].argmax()              # doctest: +SKIP
+>>> with load(out) as model:
+...     answer = model.run({"image": pixels})
+>>> int(answer["probabilities"].argmax())
 7
+>>> verify("model_repo/digits/1", out).verdict.value
+'passed'
 
 All functions block; conversions run in child processes of a pinned Environment, never here.
 """
