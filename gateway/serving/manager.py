@@ -120,7 +120,9 @@ class Manager:
 
     @property
     def ready(self) -> bool:
-        return self._scanned and not self._draining and not self._starting
+        # An older version that is proven too stays CONVERTED: nobody waits for it.
+        loading = any(generation.state is State.LOADING for generation in self._starting)
+        return self._scanned and not self._draining and not loading
 
     # -- Predictor ---------------------------------------------------------------------------
 
@@ -317,6 +319,8 @@ class Manager:
             generation.stage = "queued"
             self._spawn(self._convert(generation))
         elif action is Action.LOAD:
+            if generation.state is State.RETIRED and generation.stored is not None:
+                self._store.pin(generation.stored.key)  # retiring has unpinned it
             generation.advance(Event.LOAD)
             generation.stage = "load"
             self._spawn(self._load(generation))

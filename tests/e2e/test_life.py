@@ -189,6 +189,20 @@ def test_a_restart_converts_nothing_again_and_a_broken_replacement_costs_nothing
         until(lambda: answer(running, "m") == 3.0, 30)
 
 
+def test_after_a_restart_nobody_waits_for_an_older_version(tmp_path: Path) -> None:
+    """Both versions are in the store; only the newer one is loaded, and the gateway is ready once it is."""
+    affine.write(tmp_path / "repo" / "m" / "1" / "m.onnx", 1.0)
+    with gateway(tmp_path) as running:
+        running.wait("m", 1, "AVAILABLE")
+        affine.write(tmp_path / "repo" / "m" / "2" / "m.onnx", 2.0)
+        running.wait("m", 2, "AVAILABLE")
+        assert running.stop() == 0
+    with gateway(tmp_path) as running:
+        running.wait("m", 2, "AVAILABLE", 10)
+        assert running.versions("m")[1]["state"] == "CONVERTED"
+        until(lambda: running.call("/healthz/ready", port="admin")[0] == 200, 10)
+
+
 def test_an_unreadable_repository_is_not_a_deletion(tmp_path: Path) -> None:
     affine.write(tmp_path / "repo" / "m.onnx", 1.0)
     with gateway(tmp_path) as running:
