@@ -34,9 +34,17 @@ OUTPUTS = {
     "CuDNNBatchNorm": ("output", "mean", "var"), "_contrib_SyncBatchNorm": ("output", "mean", "var"),
     "LayerNorm": ("output", "mean", "std"), "GroupNorm": ("output", "mean", "std"),
     "InstanceNorm": ("output", "mean", "var"), "L2Normalization": ("output", "norm"), "LRN": ("output", "tmp_norm"),
-    "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"), "RNN": ("output", "state", "state_cell"),
+    "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"), "RNN": ("output", "state_output", "statecell_output"),
     "_contrib_BatchNormWithReLU": ("output", "mean", "var"), "make_loss": ("loss",),
     "_contrib_Proposal": ("output", "score"), "_contrib_MultiProposal": ("output", "score"),
+    "_npi_concatenate": ("out",), "_npi_matmul": ("out",), "_sparse_make_loss": ("loss",),
+    **dict.fromkeys(("sort", "_npi_sort", "_linalg_det", "linalg_det", "_contrib_box_nms",
+                     "_contrib_box_non_maximum_suppression"), ("output0",)),
+    **dict.fromkeys(("moments", "_histogram", "_contrib_box_encode", "_linalg_gelqf", "linalg_gelqf",
+                     "_linalg_slogdet", "linalg_slogdet"), ("output0", "output1")),
+    **dict.fromkeys(("_contrib_quantize", "_contrib_quantize_v2"), ("output0", "output1", "output2")),
+    **dict.fromkeys(("_contrib_quantized_act", "_contrib_quantized_concat", "_contrib_quantized_flatten",
+                     "_contrib_quantized_pooling"), ("output", "min_output", "max_output")),
 }  # fmt: skip
 """Names of outputs where MXNet gives them; elsewhere a single one is "output", several are "output0", "output1"."""
 
@@ -74,6 +82,8 @@ class Symbol:
         named = OUTPUTS.get(node.op)
         if named is not None and entry[1] < len(named):
             return f"{node.name}_{named[entry[1]]}"
+        if node.op == "topk" and node.attrs.get("ret_typ") == "value":  # of two, the other one hidden
+            return f"{node.name}_output{entry[1]}"
         return f"{node.name}_output" if outputs_of(node) == 1 else f"{node.name}_output{entry[1]}"
 
     @property
@@ -132,7 +142,7 @@ def outputs_of(node: SymbolNode) -> int:
     def true(key: str) -> bool:
         return node.attrs.get(key) in ("True", "true", "1")
 
-    if node.op in ("SliceChannel", "split"):
+    if node.op in ("SliceChannel", "split", "amp_multicast"):
         return number("num_outputs", 1)
     if node.op in ("_split_v2", "split_v2"):
         sections = number("sections", 0)

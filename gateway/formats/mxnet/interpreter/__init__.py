@@ -153,4 +153,7 @@ class Run:
                 self.values.pop((source, place), None)
 
     def heads(self) -> Tensors:
+        lost = [self.symbol.output_name(head) for head in self.symbol.heads if head not in self.values]
+        if lost:
+            raise ConversionError(f"output {', '.join(lost)} exists only in training; the interpreter has none.")
         return {self.symbol.output_name(head): self.values[head].native() for head in self.symbol.heads}

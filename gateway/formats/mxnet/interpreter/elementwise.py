@@ -280,7 +280,7 @@ SCALAR: dict[tuple[str, ...], Binary] = {
     ("_rpower_scalar", "_RPowerScalar", "_npi_rpower_scalar", "__rpow_scalar__"): lambda x, c: power(c, x),
     ("_maximum_scalar", "_MaximumScalar", "_npi_maximum_scalar"): np.maximum,
     ("_minimum_scalar", "_MinimumScalar", "_npi_minimum_scalar"): np.minimum,
-    ("_hypot_scalar", "_HypotScalar"): np.hypot,
+    ("_hypot_scalar", "_HypotScalar", "_npi_hypot_scalar"): np.hypot,
     ("_equal_scalar", "_EqualScalar"): np.equal,
     ("_not_equal_scalar", "_NotEqualScalar"): np.not_equal,
     ("_greater_scalar", "_GreaterScalar"): np.greater,
@@ -301,10 +301,6 @@ def _scalar_dtype(node: Node) -> str:
     return node.dtypes[0] if node.dtypes[0] in FLOATS or whole else "float64"
 
 
-def _comparison_dtype(node: Node) -> str:
-    return "bool" if node.op.startswith("_npi") else node.dtypes[0]
-
-
 def _with_scalar(names: tuple[str, ...], function: Binary) -> None:
     @op(*names, dtype=_scalar_dtype)
     def apply(node: Node, x: Array) -> Array:
@@ -318,6 +314,24 @@ def _with_scalar(names: tuple[str, ...], function: Binary) -> None:
 
 for _names, _binary_function in SCALAR.items():
     _with_scalar(_names, _binary_function)
+
+
+def _numpy_comparison(name: str, function: Binary) -> None:
+    @op(f"{name}_scalar", dtype="bool")
+    def apply(node: Node, x: Array) -> Array:
+        return np.asarray(function(x, node.scalar(default=1.0)))
+
+    apply.__doc__ = f"{name} with the number `scalar`; answers booleans."
+
+
+for _name, _binary_function in NUMPY_COMPARISONS.items():
+    _numpy_comparison(_name, _binary_function)
+
+
+@op("_npi_rtrue_divide_scalar", dtype=lambda node: node.dtypes[0] if node.dtypes[0] in FLOATS else "float32")
+def rtrue_divide_scalar(node: Node, x: Array) -> Array:
+    """scalar / x; integers become float32."""
+    return np.true_divide(node.scalar(default=1.0), x)
 
 
 @op("_npi_true_divide_scalar", dtype=lambda node: node.dtypes[0] if node.dtypes[0] in FLOATS else "float32")

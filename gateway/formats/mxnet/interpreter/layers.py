@@ -118,10 +118,12 @@ def log_softmax(node: Node, x: Array) -> Array:
 
 @op("SoftmaxActivation")
 def softmax_activation(node: Node, x: Array) -> Array:
-    """mode instance: over everything but the batch; channel: over axis 1 at each place."""
-    if node.attrs.str("mode", "instance") == "channel":
-        return softmax_over(x, 1)
-    return softmax_over(x.reshape(x.shape[0], -1), 1).reshape(x.shape)
+    """mode instance: over the last axis; channel: over axis 1 at each place.
+
+    Its text says that instance goes over everything but the batch; the code flattens to two axes the
+    other way round, all but the last together, so for more than two axes the last alone counts.
+    """
+    return softmax_over(x, 1 if node.attrs.str("mode", "instance") == "channel" else -1)
 
 
 @op("SoftmaxOutput", "Softmax", ignores=(1,))

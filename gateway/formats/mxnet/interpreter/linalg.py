@@ -143,23 +143,24 @@ def makediag(node: Node, a: Array) -> Array:
 
 
 def _triangle_places(node: Node, size: int) -> tuple[Array, Array]:
-    """Row by row, the places of a triangle shifted by `offset`: upward shifts leave the upper, downward the lower."""
+    """A lower triangle row by row, an upper one column by column; `offset` above 0 means the upper, below the lower."""
     offset, lower = node.attrs.int("offset", 0), node.attrs.bool("lower", True)
     if offset > 0 or (offset == 0 and not lower):
-        return np.triu_indices(size, offset)
+        columns, rows = np.tril_indices(size, -offset)
+        return rows, columns
     return np.tril_indices(size, offset)
 
 
 @op("_linalg_extracttrian", "linalg_extracttrian")
 def extracttrian(node: Node, a: Array) -> Array:
-    """A triangle, row by row, as a vector."""
+    """A triangle as a vector."""
     rows, columns = _triangle_places(node, a.shape[-1])
     return a[..., rows, columns]
 
 
 @op("_linalg_maketrian", "linalg_maketrian")
 def maketrian(node: Node, a: Array) -> Array:
-    """A vector, row by row, as a triangle."""
+    """A vector as a triangle."""
     size = (math.isqrt(1 + 8 * a.shape[-1]) - 1) // 2 + abs(node.attrs.int("offset", 0))
     out = np.zeros((*a.shape[:-1], size, size))
     rows, columns = _triangle_places(node, size)

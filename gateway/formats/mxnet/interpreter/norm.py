@@ -19,14 +19,17 @@ def _batch_norm(node: Node, x: Array, parts: tuple[Array, ...], axis: int) -> tu
     axis %= x.ndim
     inverse = 1.0 / np.sqrt(variance + node.attrs.float("eps", 1e-3))
     shaped = [_on_axis(part, axis, x.ndim) for part in (gamma * inverse, beta, mean)]
-    return (x - shaped[2]) * shaped[0] + shaped[1], mean, variance
+    return (x - shaped[2]) * shaped[0] + shaped[1], mean, inverse
 
 
 @op(
     "BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm",
 )  # fmt: skip
 def batch_norm(node: Node, x: Array, *parts: Array) -> tuple[Array, ...]:
-    """gamma (x - mean) / sqrt(var + eps) + beta by the moving statistics; `fix_gamma` (the default) makes gamma 1."""
+    """gamma (x - mean) / sqrt(var + eps) + beta by the moving statistics; `fix_gamma` (the default) makes gamma 1.
+
+    The third output is called var and is 1 / sqrt(var + eps).
+    """
     return _batch_norm(node, x, parts, node.attrs.int("axis", 1))
 
 
@@ -64,13 +67,13 @@ def instance_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
 
 @op("GroupNorm")
 def group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> tuple[Array, ...]:
-    """Channels in `num_groups` groups, each by its own statistics; gamma and beta by channel; eps 1e-5."""
+    """Channels in `num_groups` groups, each by its own statistics; gamma and beta by group, not channel; eps 1e-5."""
     groups = node.attrs.int("num_groups", 1)
     grouped = x.reshape(x.shape[0], groups, -1)
     mean = grouped.mean(axis=2, keepdims=True)
     deviation = np.sqrt(grouped.var(axis=2, keepdims=True) + node.attrs.float("eps", 1e-5))
-    out = ((grouped - mean) / deviation).reshape(x.shape)
-    return out * _on_axis(gamma, 1, x.ndim) + _on_axis(beta, 1, x.ndim), mean[..., 0], deviation[..., 0]
+    out = (grouped - mean) / deviation * gamma.reshape(1, groups, 1) + beta.reshape(1, groups, 1)
+    return out.reshape(x.shape), mean[..., 0], deviation[..., 0]
 
 
 @op("L2Normalization")

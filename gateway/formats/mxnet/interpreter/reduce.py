@@ -1,7 +1,7 @@
 """Reductions over axes, the places of extremes, and orderings.
 
 Rule 1: `axis` absent or () means all axes; `exclude` turns the choice round.
-Rule 2: places come as float32 unless an attribute says otherwise, as MXNet's old operators do.
+Rule 2: places come as floats: argmax in the dtype of its data, argsort and topk as float32 unless `dtype` says.
 Rule 3: where MXNet reduces everything, the answer has shape (1,), for it knows no scalars here.
 """
 
@@ -60,15 +60,11 @@ for _names, _function in REDUCTIONS.items():
 
 @op("norm", "_sparse_norm", dtype=lambda node: attr_dtype(node.dtypes[0], "out_dtype")(node))
 def norm(node: Node, x: Array) -> Array:
-    """Of order 1 or 2 (the default) over one axis or all of them; over two axes, of the matrix."""
+    """Of order 2 (the default) or 1, the sum of absolutes, over the axes; over two axes it is no matrix norm."""
     order, keep = node.attrs.int("ord", 2), node.attrs.bool("keepdims")
     axes = tuple(axis % x.ndim for axis in node.attrs.ints("axis", ())) or tuple(range(x.ndim))
     if order == 2:
         return _scalar_free(np.sqrt((x * x).sum(axis=axes, keepdims=keep)))
-    if len(axes) == 2:  # of a matrix: the greatest sum of a column
-        columns = np.abs(x).sum(axis=axes[0], keepdims=True)
-        found = columns.max(axis=axes[1], keepdims=True)
-        return found if keep else _scalar_free(np.squeeze(found, axis=axes))
     return _scalar_free(np.abs(x).sum(axis=axes, keepdims=keep))
 
 
@@ -88,22 +84,22 @@ def _extreme(node: Node, x: Array, pick: Callable[..., Any]) -> Array:
     return _scalar_free(np.asarray(pick(x, axis=axis, keepdims=keep)))
 
 
-@op("argmax", dtype="float32")
+@op("argmax")
 def argmax(node: Node, x: Array) -> Array:
-    """The first place of the greatest, float32; without `axis` in the flattened data."""
+    """The first place of the greatest, in the data's own dtype; without `axis` in the flattened data."""
     return _extreme(node, x, np.argmax)
 
 
-@op("argmin", dtype="float32")
+@op("argmin")
 def argmin(node: Node, x: Array) -> Array:
-    """The first place of the least, float32."""
+    """The first place of the least, in the data's own dtype."""
     return _extreme(node, x, np.argmin)
 
 
-@op("argmax_channel", dtype="float32")
+@op("argmax_channel")
 def argmax_channel(node: Node, x: Array) -> Array:
-    """argmax over the last axis."""
-    return np.argmax(x, axis=-1)
+    """argmax over axis 1."""
+    return np.argmax(x, axis=1)
 
 
 def _order(x: Array, axis: int, ascending: bool) -> Array:
@@ -188,7 +184,7 @@ def multi_sum_sq(node: Node, *xs: Array) -> Array:
     return np.array([(x * x).sum() for x in xs])
 
 
-@op("_contrib_allclose", dtype="float32")
+@op("_contrib_allclose", dtype="uint8")
 def allclose(node: Node, a: Array, b: Array) -> Array:
     """1 when |a - b| <= atol + rtol |b| everywhere, else 0; shape (1,)."""
     close = np.allclose(

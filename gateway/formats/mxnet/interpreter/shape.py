@@ -231,11 +231,17 @@ def crop(node: Node, x: Array, like: Array | None = None) -> Array:
     return x[:, :, top : top + size[0], left : left + size[1]]
 
 
-@op("Concat", "concat", "_sparse_concat", "_rnn_param_concat", "_npi_rnn_param_concat", "_npi_concatenate")
+@op("Concat", "concat", "_sparse_concat", "_rnn_param_concat", "_npi_rnn_param_concat")
 def concat(node: Node, *xs: Array) -> Array:
     """Along `dim`, 1 when it is not said."""
-    key = "axis" if node.attrs.has("axis") else "dim"
-    return np.concatenate(xs, axis=node.attrs.int(key, 1))
+    return np.concatenate(xs, axis=node.attrs.int("dim", 1))
+
+
+@op("_npi_concatenate")
+def npi_concatenate(node: Node, *xs: Array) -> Array:
+    """As numpy's: along `axis` (0); None joins the flattened."""
+    axis = None if node.attrs.is_none("axis") else node.attrs.int("axis", 0)
+    return np.concatenate(xs, axis=axis)
 
 
 @op("stack", "_npi_stack")
@@ -253,10 +259,10 @@ def slice_channel(node: Node, x: Array) -> tuple[Array, ...]:
 
 @op("_split_v2")
 def split_v2(node: Node, x: Array) -> tuple[Array, ...]:
-    """`sections` equal parts, or parts that start at `indices`; the first index is the start, 0."""
+    """`sections` parts, equal but for one place, or parts that start at `indices`; the first index is the start, 0."""
     axis, sections = node.attrs.int("axis", 1) % x.ndim, node.attrs.int("sections", 0)
     if sections:
-        parts = np.split(x, sections, axis=axis)
+        parts = np.array_split(x, sections, axis=axis)  # the first ones are longer by one
     else:
         starts = node.attrs.ints("indices", ())
         ends = (*starts[1:], x.shape[axis])

@@ -27,9 +27,9 @@ def channels_back(order: tuple[int, ...] | None, x: Array) -> Array:
 
 
 def spatial(node: Node, key: str, count: int, default: int) -> tuple[int, ...]:
-    """kernel, stride, pad, dilate: `count` numbers, `default` each when absent."""
+    """kernel, stride, pad, dilate: `count` numbers, `default` each when absent; more than `count` do not count."""
     found = node.attrs.ints(key, ())
-    return found or (default,) * count
+    return found[:count] or (default,) * count
 
 
 def windows(x: Array, kernel: Sequence[int], stride: Sequence[int], dilate: Sequence[int]) -> Array:
@@ -196,6 +196,29 @@ def pooled(node: Node, x: Array) -> Array:
     else:
         raise node.unsupported(f"pool_type {pool!r}")
     return channels_back(order, result)
+
+
+@op("Pooling_v1")
+def pooling_v1(node: Node, x: Array) -> Array:
+    """The oldest pooling: its padding is zeros for a maximum too, and an average always divides by the kernel."""
+    size, count = x.shape[2:], x.ndim - 2
+    if node.attrs.bool("global_pool"):
+        kernel, stride, pad = tuple(size), (1,) * count, (0,) * count
+    else:
+        kernel, stride = node.attrs.ints("kernel", None), spatial(node, "stride", count, 1)
+        pad = spatial(node, "pad", count, 0)
+    convention = node.attrs.str("pooling_convention", "valid")
+    sides = list(zip(size, kernel, pad, stride, strict=True))
+    out = [pooled_size(convention, *side) for side in sides]
+    beyond = [max((o - 1) * s + k - 2 * p - n, 0) for o, (n, k, p, s) in zip(out, sides, strict=True)]
+    kind, none = node.attrs.str("pool_type", "max"), (0,) * count
+    padded = pad_spatial(pad_spatial(x, pad, pad, 0.0), none, beyond, node.lowest if kind == "max" else 0.0)
+    view = windows(padded, kernel, stride, (1,) * count)[(slice(None), slice(None), *(slice(o) for o in out))]
+    axes = tuple(range(-count, 0))
+    if kind == "max":
+        return view.max(axis=axes)
+    total = view.sum(axis=axes)
+    return total / math.prod(kernel) if kind == "avg" else total
 
 
 def _lp(node: Node, view: Array, axes: tuple[int, ...]) -> Array:
