@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import os
 import traceback
 import zlib
 from pathlib import Path
@@ -27,9 +28,12 @@ SYMBOL, PARAMS = "model-symbol.json", "model-0000.params"
 def make(job: Any) -> dict[str, Any]:
     """`rows`: [{"folder", "op", "graph", "attrs"}]: symbol, params and outputs into each folder, one after the other.
 
-    A row's folder holds inputs.wire and weights.wire. `done` is written as it goes: a row that kills the process is
-    the first without an answer.
+    A row's folder holds inputs.wire and weights.wire, and gets mxnet.json last: a row that kills the process is the
+    first without one. `plain`: without oneDNN, whose deconvolution refuses target_shape; with it otherwise, because
+    MXNet's own RNN is broken without.
     """
+    os.environ |= {"MXNET_MKLDNN_ENABLED": str(int(not job.arguments["plain"])), "MXNET_SUBGRAPH_BACKEND": "NONE"}
+    os.environ["MXNET_STORAGE_FALLBACK_LOG_VERBOSE"] = "0"
     for row in job.arguments["rows"]:
         folder = Path(row["folder"])
         try:
@@ -49,14 +53,16 @@ def _make(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
         module, _, function = row["graph"].partition(":")
         symbol = getattr(importlib.import_module(module), function)(**row["attrs"])
     else:
-        symbol = single(row["op"], row["attrs"], [*inputs, *weights])
-    (folder / SYMBOL).write_text(symbol.tojson() if row["graph"] else _respelled(symbol.tojson(), row["op"]))
+        symbol = single(row["op"], row["attrs"], row["order"])
+    (folder / SYMBOL).write_text(symbol.tojson() if row["graph"] else _respelled(symbol.tojson(), row.get("known_as") or row["op"]))
     symbol = mx.sym.load(str(folder / SYMBOL))
     args, aux = fill(symbol, {name: array.shape for name, array in inputs.items()}, inputs, weights, row["labels"])
     saved = {f"arg:{name}": array for name, array in args.items() if name not in inputs and name not in row["labels"]}
     mx.nd.save(str(folder / PARAMS), saved | {f"aux:{name}": array for name, array in aux.items()})
     outputs = answers(symbol, args, aux)
     wire.save(folder / "outputs.wire", outputs)
+    if row.get("known_as"):
+        (folder / SYMBOL).write_text(_respelled((folder / SYMBOL).read_text(), row["op"]))
     return {"outputs": list(outputs), "operators": sorted({n["op"] for n in json.loads(symbol.tojson())["nodes"]})}
 
 

@@ -44,10 +44,10 @@ Shaped = np.ndarray | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """One node over `inputs` then `weights`, in the operator's order; what is left out is made as op_NAME.
+    """One node over `inputs` then `weights` (or in `order`, by name); what is left out is made as op_NAME.
 
     A tuple is a shape: float32, seeded by the name. `graph` ("tests.formats.mxnet.heads:ssd") makes a whole symbol
-    instead, called with `attrs`. `labels` are arguments that are neither input nor weight. `refused`: the converter
+    instead, called with `attrs`. `known_as` is the operator MXNet answers with, for a spelling it does not load. `labels` are arguments that are neither input nor weight. `refused`: the converter
     (and interpreter) must raise an error of ours with these words. `free` inputs are declared with a free batch.
     """
 
@@ -55,12 +55,14 @@ class Case:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Shaped] = field(default_factory=dict)
     weights: Mapping[str, Shaped] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     why: str = ""
     graph: str = ""
     labels: tuple[str, ...] = ("op_label",)
     refused: str = ""
     flat: bool = False
     free: bool = False
+    known_as: str = ""
 
 
 def array(name: str, given: Shaped, scale: float = 1.0) -> np.ndarray:
@@ -156,7 +158,7 @@ def _folder(case: Case) -> Path:
     """Where the row's files are; made with its inputs and weights when it is new."""
     inputs: Tensors = {name: array(name, given) for name, given in case.inputs.items()}
     weights: Tensors = {name: array(name, given, 0.3) for name, given in case.weights.items()}
-    digest = hashlib.sha256(repr((case.op, case.graph, sorted(case.attrs.items()), case.labels)).encode())
+    digest = hashlib.sha256(repr((case.op, case.known_as, case.graph, sorted(case.attrs.items()), case.labels, case.order)).encode())
     for kind in (inputs, weights):
         for name, value in kind.items():
             digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
@@ -176,18 +178,22 @@ def _answer(rows: Sequence[tuple[Path, Case]]) -> None:
         left = {str(folder): case for folder, case in rows if not (folder / "mxnet.json").exists()}
         if not left:
             return
+        plain = "target_shape" in next(iter(left.values())).attrs
+        left = {folder: case for folder, case in left.items() if ("target_shape" in case.attrs) == plain}
         arguments = [
             {
                 "folder": folder,
                 "op": case.op,
+                "known_as": case.known_as,
                 "graph": case.graph,
                 "attrs": {key: value if case.graph else str(value) for key, value in case.attrs.items()},
                 "labels": list(case.labels),
+                "order": list(case.order or (*case.inputs, *case.weights)),
             }
             for folder, case in left.items()
         ]
         try:
-            run_child("tests.formats.mxnet.child:make", {"rows": arguments}, "mxnet")
+            run_child("tests.formats.mxnet.child:make", {"rows": arguments, "plain": plain}, "mxnet")
         except JobError as error:
             guilty = next(folder for folder in left if not (Path(folder) / "mxnet.json").exists())
             (Path(guilty) / "mxnet.json").write_text(json.dumps({"error": f"its process died: {error.message}"}))
@@ -206,3 +212,11 @@ def run_child(task: str, arguments: dict[str, Any], name: str, timeout_s: float 
     spec = JobSpec(task, arguments, name, timeout_s, 0, "test")
     packages = {"tests": Path(str(tests.__file__)).parent}
     return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages)
+
+
+def mxnet_answers(cases: Mapping[str, Case]) -> dict[str, Tensors | str]:
+    """What MXNet says to each row: its outputs, or why it refuses the row."""
+    folders = {name: _folder(case) for name, case in cases.items()}
+    _answer([(folders[name], case) for name, case in cases.items()])
+    errors = {name: json.loads((folder / "mxnet.json").read_text()).get("error") for name, folder in folders.items()}
+    return {name: errors[name] or wire.load(folder / "outputs.wire") for name, folder in folders.items()}

@@ -135,14 +135,13 @@ def fully_connected(graph: Emit, node: Node) -> str:
 
 @op("mxnet", "Embedding", "_npx_embedding", "_contrib_SparseEmbedding")
 def embedding(graph: Emit, node: Node) -> str:
-    """Rows of the weight; an index outside of it is an error, in MXNet as here."""
+    """Rows of the weight; indices are cut to integers, and one outside of it is the nearest row."""
     x, weight = node.inputs[:2]
     rows = graph.size(weight, 0)
     if graph.dtype(x) != "int64":
         x = graph.node("Cast", [x], to=dtype("int64").onnx)
-    # ONNX counts negative indices from the end; MXNet refuses them, so they are sent past the end.
-    low = graph.node("Less", [x, graph.scalar(0, x)])
-    return graph.node("Gather", [weight, graph.node("Where", [low, graph.scalar(rows, x), x])], axis=0)
+    inside = graph.node("Clip", [x, graph.scalar(0, x), graph.scalar(rows - 1, x)])
+    return graph.node("Gather", [weight, inside], axis=0)
 
 
 def log_sigmoid(graph: Emit, x: str) -> str:
