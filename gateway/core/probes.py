@@ -62,7 +62,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Hint:
-    """What the graph says of an integer input: values lie in [0, `bound`)."""
+    """What the graph says of an input that is an index, integer or float: values are whole and in [0, `bound`)."""
 
     bound: int
 
@@ -179,6 +179,10 @@ def _count(shape: tuple[int, ...]) -> int:
 def _array(spec: TensorSpec, shape: tuple[int, ...], kind: str, sizing: Sizing, hint: Hint | None, seed: int) -> Array:
     row = dtype(spec.dtype)
     random = np.random.default_rng(seed)
+    if row.kind == "f" and hint is not None:
+        # Indices written as floats, as MXNet has them; a float16 counts to 2048 without gaps.
+        bound = min(hint.bound, 2048) if row.bits == 16 else hint.bound
+        return _integers("int64", shape, kind, sizing, Hint(bound), random).astype(numpy_dtype(spec.dtype))
     if row.kind == "f":
         return _floats(shape, kind, random).astype(numpy_dtype(spec.dtype))
     if row.kind == "c":

@@ -139,3 +139,14 @@ def test_a_second_size_only_where_something_is_free() -> None:
 
 def test_no_inputs_is_one_call_a_kind() -> None:
     assert [p.inputs for p in probes(signature(), Sizing(), {}, 1)] == [{}] * len(KINDS)
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_floats_that_are_indices_are_whole_and_within_the_table(name: str) -> None:
+    ids = signature(TensorSpec("ids", name, (None, 40)))
+    for probe in probes(ids, Sizing(), {"ids": Hint(7)}, 1):
+        values = probe.inputs["ids"]
+        assert values.dtype == name
+        assert (values == np.floor(values)).all()
+        assert values.min() >= 0
+        assert values.max() <= 6

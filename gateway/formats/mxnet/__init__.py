@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.probes import Hint
 from gateway.core.signature import Signature
 from gateway.errors import AmbiguousFormat
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source
@@ -84,6 +85,13 @@ class Mxnet(Format):
         from gateway.formats.mxnet.traps import traps
 
         return traps(operator)
+
+    def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
+        from gateway.formats.mxnet import hints, params, symbol
+
+        symbol_file, params_file, _ = files_of(match)
+        found = params.read(source.path(params_file)) if params_file else params.NOTHING
+        return hints.hints(symbol.read(source.path(symbol_file)), found, signature)
 
 
 def files_of(match: Match) -> tuple[str, str, str]:
