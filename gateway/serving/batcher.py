@@ -15,6 +15,7 @@ Rule 3: nothing waits for ever: the queue is bounded, a request whose deadline h
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -29,6 +30,8 @@ from gateway.core.dtypes import Tensors
 from gateway.core.signature import Signature
 from gateway.errors import DeadlineExceeded, GatewayError, ModelRunError, Overloaded, Unavailable, WorkerDied
 from gateway.runtimes.base import Runtime
+
+log = logging.getLogger("gateway.serving")
 
 INLINE_BYTES = 1 << 18  # more input than this never runs in the loop, however fast the model was before
 UNKNOWN_US = 1e9  # not measured yet: counts as slow
@@ -150,13 +153,20 @@ class Batcher:
         batch = self._take()
         if not batch:
             return
-        self._on_batch(max(1, sum(item.rows for item in batch)), time.monotonic() - batch[0].waiting_since)
-        if self._may_run_inline(batch):
-            self._settle(batch, self._run(batch))
+        try:
+            self._on_batch(max(1, sum(item.rows for item in batch)), time.monotonic() - batch[0].waiting_since)
+            if self._may_run_inline(batch):
+                self._settle(batch, self._run(batch))
+                self._schedule()
+            else:
+                self._in_thread = True
+                self._session_thread().put(batch)
+        except Exception:
+            # A fault of ours (no thread to be had, a broken observer) must not leave its requests waiting.
+            log.exception("%s: a run could not be started", self._label)
+            self._in_thread = False
+            self._settle(batch, [ModelRunError(f"{self._label}: a run could not be started.")] * len(batch))
             self._schedule()
-        else:
-            self._in_thread = True
-            self._session_thread().put(batch)
 
     def _take(self) -> list[_Item]:
         """The oldest live request and all that may be joined to it, in order."""

@@ -363,6 +363,8 @@ class Manager:
 
     def _take(self, generation: Generation, proven: Proven) -> None:
         """The store has its artifact: serve it, or say why not."""
+        if generation.stored is not None:  # of the try before a RETRY
+            self._store.unpin(generation.stored.key)
         generation.digest, generation.options, generation.stored = proven.digest, proven.options, proven.stored
         generation.fraction = None
         self._store.pin(proven.stored.key)

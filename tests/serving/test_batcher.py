@@ -259,3 +259,21 @@ def test_closing_fails_what_waits_and_refuses_the_rest() -> None:
         await asyncio.wait_for(running, 10)  # what runs is let finish
 
     asyncio.run(main())
+
+
+def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
+    calls: list[int] = []
+
+    def broken_once(rows_run: int, waited_s: float) -> None:
+        calls.append(rows_run)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        batcher = Batcher(Doubling(), Batch(), label="m", on_batch=broken_once, run_us=1.0)
+        with pytest.raises(ModelRunError, match="could not be started"):
+            await asyncio.wait_for(batcher.submit(BATCHED, rows(1), (), None), 10)
+        answer = await asyncio.wait_for(batcher.submit(BATCHED, rows(1), (), None), 10)
+        np.testing.assert_array_equal(answer["y"], rows(1)["x"] * 2, strict=True)
+
+    asyncio.run(main())
