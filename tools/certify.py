@@ -42,7 +42,7 @@ ANSWERS = ("convert", "core", "formats", "graph", "process", "runtimes")  # fold
 ROW_S = 1800.0  # longest for one row
 
 
-OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="onnx", verdict="passed")
+OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="mxnet", verdict="passed")
 
 
 def source_of(row: zoo.Row) -> str:
