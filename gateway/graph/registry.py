@@ -9,6 +9,8 @@ functions by name and never calls them.
 Rule 1: two functions for one operator are an error when they are defined, not when they are met.
 Rule 2: a graph is asked about as a whole, before anything is emitted: `refuse_unknown` names
         every operator that has no function, with its count.
+Rule 3: an operator that is known and cannot be converted says why: `refused("mxnet", "Custom",
+        reason="runs its author's Python")` is in the support table too.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from gateway.errors import UnsupportedOps
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _REGISTRY: dict[str, dict[str, Callable[..., Any]]] = {}
+_REFUSED: dict[str, dict[str, str]] = {}
 
 
 def op(source_format: str, *names: str) -> Callable[[Function], Function]:
@@ -33,6 +36,8 @@ def op(source_format: str, *names: str) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         table = _REGISTRY.setdefault(source_format, {})
         for name in names:
+            if name in _REFUSED.get(source_format, {}):
+                raise TypeError(f"{source_format} {name} is refused, and has a function: {function.__qualname__}")
             if name in table:
                 first, second = (f"{f.__module__}.{f.__qualname__}" for f in (table[name], function))
                 raise TypeError(f"{source_format} {name} has two functions: {first} and {second}")
@@ -40,6 +45,19 @@ def op(source_format: str, *names: str) -> Callable[[Function], Function]:
         return function
 
     return register
+
+
+def refused(source_format: str, *names: str, reason: str) -> None:
+    """Say why operators are known and have no function. Errors: TypeError for no name, or one that has a function."""
+    taken = [name for name in names if name in _REGISTRY.get(source_format, {})]
+    if not names or taken or not reason:
+        raise TypeError(f"refused({source_format!r}): no name, no reason, or a function for {', '.join(taken)}")
+    _REFUSED.setdefault(source_format, {}).update(dict.fromkeys(names, reason))
+
+
+def refusals(source_format: str) -> Mapping[str, str]:
+    """Operator -> why it is refused, in order of name."""
+    return MappingProxyType(dict(sorted(_REFUSED.get(source_format, {}).items())))
 
 
 def operators(source_format: str) -> Mapping[str, Callable[..., Any]]:
@@ -57,7 +75,9 @@ def refuse_unknown(source_format: str, names: Iterable[str]) -> None:
     table = _REGISTRY.get(source_format, {})
     unknown = Counter(name for name in names if name not in table)
     if unknown:
-        raise UnsupportedOps(source_format, unknown, len(table))
+        reasons = _REFUSED.get(source_format, {})
+        known = [f"{name}: {reasons[name]}." for name in sorted(unknown) if name in reasons]
+        raise UnsupportedOps(source_format, unknown, len(table), hint=" ".join(known))
 
 
 def converter(source_format: str, name: str) -> Callable[..., Any]:

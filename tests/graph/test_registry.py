@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import UnsupportedOps
-from gateway.graph.registry import converter, op, operators, refuse_unknown, summary
+from gateway.graph.registry import converter, op, operators, refusals, refuse_unknown, refused, summary
 
 
 @op("test registry", "Relu", "ReLU")
@@ -57,3 +57,18 @@ def test_all_unknown_operators_are_named_and_counted() -> None:
 def test_one_unknown_operator_is_refused() -> None:
     with pytest.raises(UnsupportedOps, match="test registry"):
         converter("test registry", "Gru")
+
+
+def test_a_refused_operator_says_why() -> None:
+    refused("test registry", "Magic", reason="needs a wand")
+    assert refusals("test registry") == {"Magic": "needs a wand"}
+    with pytest.raises(UnsupportedOps) as caught:
+        refuse_unknown("test registry", ["Magic", "Gru"])
+    assert caught.value.hint == "Magic: needs a wand."
+    with pytest.raises(TypeError, match="is refused"):
+        op("test registry", "Magic")(lambda: None)
+
+
+def test_what_has_a_function_is_not_refused() -> None:
+    with pytest.raises(TypeError, match="a function for Add"):
+        refused("test registry", "Add", reason="no")

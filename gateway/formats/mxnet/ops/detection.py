@@ -108,7 +108,7 @@ def box_decode(graph: Emit, node: Node) -> str:
     attrs = node.attrs
     scale = tuple(attrs.float(f"std{n}", 1.0) for n in range(4))
     corner = attrs.choice("format", ("center", "corner"), "center") == "corner"
-    return _decoded(graph, *node.inputs, scale, attrs.float("clip", -1.0), corner)
+    return _decoded(graph, node.inputs[0], node.inputs[1], scale, attrs.float("clip", -1.0), corner)
 
 
 @op("mxnet", "_contrib_box_iou")
@@ -183,8 +183,8 @@ def box_nms(graph: Emit, node: Node) -> str:
     top, threshold = attrs.int("topk", -1), attrs.float("overlap_thresh", 0.5)
     formats = [attrs.choice(f"{way}_format", ("corner", "center"), "corner") for way in ("in", "out")]
     if threshold < 0 or not 0 <= start <= width - 4 or not 0 <= score_at < width or class_at >= width:
-        raise refuse(node, f"overlap_thresh {threshold:g}, coord_start {start}, score_index {score_at}, id_index {class_at} "
-                           f"do not fit rows of {width} numbers.")  # fmt: skip
+        found = f"overlap_thresh {threshold:g}, coord_start {start}, score_index {score_at}, id_index {class_at}"
+        raise refuse(node, f"{found} do not fit rows of {width} numbers.")
     if top == 0:
         return x
     rows = reshape(graph, x, [product(have[:-2]), have[-2], width]) if len(have) != 3 else x

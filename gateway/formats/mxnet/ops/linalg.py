@@ -86,7 +86,7 @@ def gemm(graph: Emit, node: Node) -> str:
     order = [*[axis for axis in range(count - 1) if axis != rows], rows, count - 1]
     back = [order.index(axis) for axis in range(count)]
     matrices = [transpose(graph, x, order) for x in node.inputs]
-    made = _product(graph, *matrices[:2], attrs.bool("transpose_a", False), attrs.bool("transpose_b", False))
+    made = _product(graph, matrices[0], matrices[1], attrs.bool("transpose_a", False), attrs.bool("transpose_b", False))
     made = _scaled(graph, made, attrs.float("alpha", 1.0))
     if len(matrices) > 2:
         made = graph.node("Add", [made, _scaled(graph, matrices[2], attrs.float("beta", 1.0))])

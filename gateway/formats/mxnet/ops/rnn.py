@@ -10,7 +10,7 @@ Rule 3: the layout is (T, N, C); a state given for one row of the batch is every
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.formats.mxnet.ops.tools import (
     axis_of,
@@ -113,7 +113,7 @@ def rnn(graph: Emit, node: Node) -> str | list[str]:
             node, f"its parameters are {found[0]} numbers; expected are {source.at} for an input of {widths[0]}."
         )
     begin = [expand(graph, state, [layers * directions, batch, hidden]) for state in node.inputs[2 : 2 + states]]
-    attributes = {"hidden_size": hidden, "direction": "bidirectional" if directions == 2 else "forward"}
+    attributes: dict[str, Any] = {"hidden_size": hidden, "direction": "bidirectional" if directions == 2 else "forward"}
     if cell.onnx == "GRU":
         attributes["linear_before_reset"] = 1
     elif cell.activation:

@@ -29,7 +29,9 @@ CASES: dict[str, Case] = {
     f"Reshape, {why}": Case("Reshape", {"shape": shape}, {"data": data}) for why, (shape, data) in RESHAPES.items()
 }
 CASES |= {
-    f"reshape with a free batch, {why}": Case("reshape", {"shape": RESHAPES[why][0]}, {"data": RESHAPES[why][1]}, free=True)
+    f"reshape with a free batch, {why}": Case(
+        "reshape", {"shape": RESHAPES[why][0]}, {"data": RESHAPES[why][1]}, free=True
+    )
     for why in ("0 copies", "-1 infers", "-2 copies the rest", "-3 merges", "-3 twice", "-3 then -1",
                 "-4 with one to infer", "-4 with the other to infer")
 }  # fmt: skip
