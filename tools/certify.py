@@ -46,6 +46,8 @@ OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="mxnet", ver
 
 
 def source_of(row: zoo.Row) -> str:
+    if row.make:
+        return "made by MXNet: " + row.make.rpartition(".")[2].replace("gluon ", "model zoo ")
     return f"{row.pypi.replace('==', ' ')}, {Path(row.file).name}" if row.pypi else row.path.removeprefix("../")
 
 
@@ -98,7 +100,7 @@ def certify(row: zoo.Row) -> dict[str, Any]:
 def code_digest() -> str:
     """Of everything of ours that takes part in an answer, and the pins of Environment base."""
     files = [p for folder in ANSWERS for p in (ROOT / "gateway" / folder).rglob("*.py")]
-    files.append(ROOT / "deploy" / "envs" / "base.txt")
+    files += (ROOT / "deploy" / "envs" / f"{name}.txt" for name in ("base", "mxnet"))
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
@@ -136,8 +138,9 @@ HEAD = """\
 
 *Written by `make certify` from `tests/zoo.toml`; do not edit. CI does two rows again, others each day.*
 
-Real models of others, through `gateway convert`. Seconds and memory (of the largest process) are those of the whole
-command on one machine, the judge's work included; a commit with `+` had changes that were not committed.
+Real models of others, and MXNet's own nets with seeded weights and statistics, through `gateway convert`. Seconds and
+memory (of the largest process) are those of the whole command on one machine, the judge's work included; a commit with
+`+` had changes that were not committed.
 
 | model | source | format | operators | verdict | judge | worst SNR dB | max abs | s | MiB | commit |
 |---|---|---|---|---|---|---|---|---|---|---|
