@@ -27,12 +27,14 @@ import numpy as np
 
 from gateway.core.dtypes import BY_ONNX, Array, dtype, name_of
 from gateway.core.signature import Shape, format_shape
-from gateway.errors import ConversionError
+from gateway.errors import ConversionError, CorruptModel
 from gateway.formats.mxnet.attributes import Attrs
 from gateway.formats.mxnet.known import KnownSizes
 from gateway.graph.builder import GraphBuilder
 
 FORMAT_NAME = "mxnet"
+BROKEN = (ValueError, TypeError, KeyError, IndexError, OverflowError, ZeroDivisionError, AttributeError)
+"""What a function of an operator raises over a node with too few inputs, or attributes that contradict each other."""
 SMALL = 4096  # elements; constants up to here are shown to shape inference
 
 
@@ -141,6 +143,17 @@ class Emit:
         """The array of a constant or a weight, else None."""
         return self._values.get(tensor)
 
+    def expect(self, tensor: str, shape: Shape, what: str) -> None:
+        """Check a weight against what the attributes say; None fits any size. Errors: ConversionError."""
+        found = self.shape(tensor)
+        if found is None:
+            return
+        fits = len(found) == len(shape) and all(
+            mine is None or said is None or mine == said for mine, said in zip(found, shape, strict=True)
+        )
+        if not fits:
+            raise self.error(f"its {what} {tensor!r} has shape {format_shape(found)}, expected {format_shape(shape)}")
+
     def weight(self, place: int, what: str) -> Array:
         """Input `place` of the current node, which has to be a constant. Errors: ConversionError."""
         node = self._node()
@@ -198,7 +211,14 @@ class Emit:
         """Run an operator's function; what it has just made gets MXNet's names. Returns every output it made."""
         self.current = node
         self._fresh.clear()
-        answer = function(self, node)
+        try:
+            answer = function(self, node)
+        except BROKEN as error:
+            many = len(node.inputs)
+            raise CorruptModel(
+                f"MXNet node {node.name!r} ({node.op}) with {many} inputs and {dict(node.attrs.values)} "
+                f"breaks its converter: {type(error).__name__}: {error}."
+            ) from error
         made = [answer] if isinstance(answer, str) else list(answer)
         for place, tensor in enumerate(made):
             if tensor in self._fresh and place < len(names):

@@ -34,7 +34,8 @@ OUTPUTS = {
     "CuDNNBatchNorm": ("output", "mean", "var"), "_contrib_SyncBatchNorm": ("output", "mean", "var"),
     "LayerNorm": ("output", "mean", "std"), "GroupNorm": ("output", "mean", "std"),
     "InstanceNorm": ("output", "mean", "var"), "L2Normalization": ("output", "norm"), "LRN": ("output", "tmp_norm"),
-    "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"), "RNN": ("output", "state_output", "statecell_output"),
+    "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"),
+    "RNN": ("output", "state_output", "statecell_output"),
     "_contrib_BatchNormWithReLU": ("output", "mean", "var"), "make_loss": ("loss",),
     "_contrib_Proposal": ("output", "score"), "_contrib_MultiProposal": ("output", "score"),
     "_npi_concatenate": ("out",), "_npi_matmul": ("out",), "_sparse_make_loss": ("loss",),
@@ -237,7 +238,7 @@ class _Loader:
         where = f"node {number}"
         if not isinstance(item, dict):
             raise self.error(f"{where} is {type(item).__name__}, expected an object")
-        op, name, inputs = item.get("op"), item.get("name"), item.get("inputs", [])
+        op, name, inputs = item.get("op"), item.get("name"), item.get("inputs")
         if not isinstance(op, str) or not op or not isinstance(name, str) or not isinstance(inputs, list):
             raise self.error(f"{where} has op {op!r}, name {name!r}; expected both as text, and a list of inputs")
         if not name and op == VARIABLE:

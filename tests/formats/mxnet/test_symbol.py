@@ -182,6 +182,7 @@ BROKEN = {
     "input out of range": (with_node(4, inputs=[[77, 0, 0]]), "reads node 77, and there are 5"),
     "negative input": (with_node(4, inputs=[[-1, 0, 0]]), "is no tensor"),
     "an input that is no list": (with_node(4, inputs=[3]), "is no tensor"),
+    "no list of inputs": (json.dumps(small()).replace('"inputs"', '"inpuTs"', 1).encode(), "a list of inputs"),
     "inputs are an object": (with_node(4, inputs={}), "a list of inputs"),
     "a cycle": (with_node(3, inputs=[[4, 0, 0]]), "is part of a cycle"),
     "a node that reads itself": (with_node(4, inputs=[[4, 0, 0]]), "is part of a cycle"),

@@ -66,9 +66,11 @@ def convolution(graph: Emit, node: Node) -> str:
     kernel, (stride, pad, dilate) = windows(graph, node, ("stride", "pad", "dilate"))
     x, weight = node.inputs[:2]
     last = channels_last(graph, node, len(kernel))
+    filters = node.attrs.int("num_filter")
+    graph.expect(weight, (filters, *kernel, None) if last else (filters, None, *kernel), "weight")
     if last:
         x, weight = to_front(graph, x), to_front(graph, weight)
-    bias = list(node.inputs[2:3]) if not node.attrs.bool("no_bias", False) else []
+    bias = _bias(graph, node, filters, no_bias=False)
     made = graph.node(
         "Conv", [x, weight, *bias], kernel_shape=kernel, strides=stride, pads=(*pad, *pad), dilations=dilate,
         group=node.attrs.int("num_group", 1),
@@ -86,8 +88,22 @@ def deconvolution(graph: Emit, node: Node) -> str:
     target = node.attrs.ints("target_shape", ())
     if any(target):
         pad, adj = _towards(graph, x, target, kernel, stride, dilate)
-    bias = list(node.inputs[2:3]) if not node.attrs.bool("no_bias", True) else []
-    return transposed(graph, [x, weight, *bias], kernel, stride, pad, dilate, adj, node.attrs.int("num_group", 1))
+    filters, groups = node.attrs.int("num_filter"), node.attrs.int("num_group", 1)
+    if groups < 1 or filters % groups:
+        raise graph.error(f"num_group={groups} does not divide num_filter={filters}")
+    graph.expect(weight, (None, filters // groups, *kernel), "weight")
+    bias = _bias(graph, node, filters, no_bias=True)
+    return transposed(graph, [x, weight, *bias], kernel, stride, pad, dilate, adj, groups)
+
+
+def _bias(graph: Emit, node: Node, size: int, *, no_bias: bool) -> list[str]:
+    """The third input where there is a bias; `no_bias` is the default. Errors: ConversionError for another size."""
+    if node.attrs.bool("no_bias", no_bias):
+        return []
+    if len(node.inputs) < 3:
+        raise graph.error(f"has {len(node.inputs)} inputs, expected a bias as the third")
+    graph.expect(node.inputs[2], (size,), "bias")
+    return [node.inputs[2]]
 
 
 def _towards(
@@ -122,7 +138,9 @@ def transposed(
 def fully_connected(graph: Emit, node: Node) -> str:
     """x·Wᵀ + b; all but the batch flattened, unless flatten is False."""
     x, weight = node.inputs[:2]
-    bias = list(node.inputs[2:3]) if not node.attrs.bool("no_bias", False) else []
+    hidden = node.attrs.int("num_hidden")
+    graph.expect(weight, (hidden, None), "weight")
+    bias = _bias(graph, node, hidden, no_bias=False)
     if node.attrs.bool("flatten", True) and graph.rank(x) != 2:
         x = graph.node("Flatten", [x], axis=1)
     if graph.rank(x) == 2:
@@ -137,7 +155,8 @@ def fully_connected(graph: Emit, node: Node) -> str:
 def embedding(graph: Emit, node: Node) -> str:
     """Rows of the weight; indices are cut to integers, and one outside of it is the nearest row."""
     x, weight = node.inputs[:2]
-    rows = graph.size(weight, 0)
+    rows = node.attrs.int("input_dim")
+    graph.expect(weight, (rows, node.attrs.int("output_dim")), "weight")
     if graph.dtype(x) != "int64":
         x = graph.node("Cast", [x], to=dtype("int64").onnx)
     inside = graph.node("Clip", [x, graph.scalar(0, x), graph.scalar(rows - 1, x)])

@@ -24,9 +24,11 @@ def batch_norm(graph: Emit, node: Node) -> list[str]:
     x, gamma, beta, mean, var = node.inputs[:5]
     axis = graph.axis(x, node.attrs.int("axis", 1))
     eps = node.attrs.float("eps", 1e-3)
+    channels = (graph.shape(x) or ())[axis]
+    for tensor, what in ((gamma, "gamma"), (beta, "beta"), (mean, "mean"), (var, "variance")):
+        graph.expect(tensor, (channels,), what)
     if node.attrs.bool("fix_gamma", True):
-        channels = graph.size(beta, 0)
-        gamma = graph.constant("gamma", np.ones(channels, np.float32).astype(_numpy(graph, mean)))
+        gamma = graph.constant("gamma", np.ones(graph.size(beta, 0)).astype(_numpy(graph, mean)))
     kind, weights = graph.dtype(x), graph.dtype(gamma)
     wide = x if kind == weights else graph.node("Cast", [x], to=dtype(weights).onnx)
     if axis == 1:
