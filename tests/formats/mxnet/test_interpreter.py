@@ -50,15 +50,38 @@ def test_the_converters_rows_hold_for_the_interpreter(results: dict[str, list[Co
 def plain_results() -> dict[str, list[Comparison]]:
     """MXNet's plain kernels answer first; run_table finds their answers."""
     arguments = [
-        {"folder": str(harness._folder(case)), "op": case.op, "graph": "", "labels": [],
+        {"folder": str(harness._folder(case)), "op": case.op, "graph": "", "labels": [], "order": [*case.inputs],
          "attrs": {key: str(value) for key, value in case.attrs.items()}}
         for case in layers.PLAIN.values()
     ]  # fmt: skip
     harness.environment("mxnet")
-    harness.run_child("tests.formats.mxnet.plain:make", {"rows": arguments}, "mxnet")
+    harness.run_child("tests.formats.mxnet.child:make", {"rows": arguments, "plain": True}, "mxnet")
     return run_table(layers.PLAIN, by="interpreter")
 
 
 @pytest.mark.parametrize("name", layers.PLAIN)
 def test_what_the_fast_path_refuses(plain_results: dict[str, list[Comparison]], name: str) -> None:
     assert_passed(plain_results[name])
+
+
+NETS = {
+    name: Case(
+        "", {}, {"data": shape}, graph=f"tests.formats.mxnet.interpreter_rows.graphs:{name}", labels=("softmax_label",)
+    )
+    for name, shape in {
+        "small_cnn": (2, 3, 10, 9),
+        "segmentation": (2, 3, 8, 10),
+        "detector": (2, 3, 11, 13),
+        "lstm_cells": (2, 3),
+    }.items()
+}
+
+
+@pytest.fixture(scope="module")
+def net_results() -> dict[str, list[Comparison]]:
+    return run_table(NETS, by="interpreter")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_small_net_answers_as_mxnet_does(net_results: dict[str, list[Comparison]], name: str) -> None:
+    assert_passed(net_results[name])

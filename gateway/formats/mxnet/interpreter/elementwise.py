@@ -149,6 +149,12 @@ def identity(node: Node, x: Array) -> Array:
     return x
 
 
+@op("_npi_logical_not", dtype="bool")
+def npi_logical_not(node: Node, x: Array) -> Array:
+    """Where it is 0; answers booleans."""
+    return np.asarray(x == 0)
+
+
 @op("_identity_with_attr_like_rhs", ignores=(1,))
 def identity_like(node: Node, x: Array, like: Array | None) -> Array:
     """The first input."""
@@ -170,18 +176,21 @@ def cast(node: Node, x: Array) -> Array:
     return (x != 0) if target == "bool" else x
 
 
-def _widest(node: Node) -> str:
-    narrow = node.attrs.bool("cast_narrow")
-    order = ["float16", "float32", "float64"]
-    picked = [order.index(kind) for kind in node.dtypes]
-    return order[min(picked) if narrow else max(picked)]
+def _multicast(node: Node) -> tuple[str, ...]:
+    """float32 where any input is (`cast_narrow`: float16 where any is); what is neither stays."""
+    kinds = ("float16", "bfloat16", "float32")
+    if node.attrs.bool("cast_narrow"):
+        target = next((kind for kind in kinds if kind in node.dtypes), "float32")
+    else:
+        target = "float32" if "float32" in node.dtypes else node.dtypes[0]
+    return tuple(target if kind in kinds else kind for kind in node.dtypes)
 
 
-@op("amp_multicast", dtype=_widest)
+@op("amp_multicast", dtype=_multicast)
 def amp_multicast(node: Node, *xs: Array) -> tuple[Array, ...]:
-    """All inputs in the widest of their dtypes (`cast_narrow`: the narrowest)."""
-    half = _widest(node) == "float16"
-    return tuple(x.astype(np.float16).astype(np.float64) if half else x for x in xs)
+    """All inputs of 16 and 32 bits in one dtype, the wider or (`cast_narrow`) the narrower."""
+    halves = (kind == "float16" for kind in _multicast(node))
+    return tuple(x.astype(np.float16).astype(np.float64) if half else x for x, half in zip(xs, halves, strict=True))
 
 
 def divide(a: Any, b: Any) -> Any:

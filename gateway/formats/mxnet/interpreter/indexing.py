@@ -42,7 +42,7 @@ def batch_take(node: Node, x: Array, indices: Array) -> Array:
     """One element of each row."""
     rows = x.reshape(-1, x.shape[-1])
     places = np.clip(whole(indices).reshape(-1), 0, x.shape[-1] - 1)
-    return rows[np.arange(rows.shape[0]), places].reshape(indices.shape)
+    return np.asarray(rows[np.arange(rows.shape[0]), places].reshape(indices.shape))
 
 
 @op("pick", "_npx_pick")
@@ -60,7 +60,7 @@ def pick(node: Node, x: Array, indices: Array) -> Array:
 @op("gather_nd", "_npx_gather_nd", "_npi_gather_nd")
 def gather_nd(node: Node, x: Array, indices: Array) -> Array:
     """x[indices[0], indices[1], ...]: the first axis of `indices` is of coordinates."""
-    return x[tuple(np.clip(whole(row), -n, n - 1) for row, n in zip(indices, x.shape, strict=False))]
+    return np.asarray(x[tuple(np.clip(whole(row), -n, n - 1) for row, n in zip(indices, x.shape, strict=False))])
 
 
 @op("scatter_nd")

@@ -68,7 +68,7 @@ def leaky_relu(node: Node, x: Array, gamma: Array | None = None) -> Array:
 
 def softmax_over(x: Array, axis: int | tuple[int, ...]) -> Array:
     e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
 def _softmax_dtype(node: Node) -> str:
@@ -113,7 +113,7 @@ def log_softmax(node: Node, x: Array) -> Array:
     axis = node.attrs.int("axis", -1)
     x = _tempered(node, x)
     moved = x - x.max(axis=axis, keepdims=True)
-    return moved - np.log(np.exp(moved).sum(axis=axis, keepdims=True))
+    return np.asarray(moved - np.log(np.exp(moved).sum(axis=axis, keepdims=True)))
 
 
 @op("SoftmaxActivation")
@@ -155,7 +155,7 @@ def linear_output(node: Node, x: Array, label: Array | None = None) -> Array:
 def softmax_cross_entropy(node: Node, x: Array, label: Array) -> Array:
     """-sum over rows of log(softmax(x)[label]); one element."""
     probability = softmax_over(x, 1)[np.arange(x.shape[0]), label.astype(np.int64)]
-    return -np.log(np.maximum(probability, 1e-8)).sum(keepdims=True)
+    return np.asarray(-np.log(np.maximum(probability, 1e-8)).sum(keepdims=True))
 
 
 @op("Dropout", "_npx_dropout")

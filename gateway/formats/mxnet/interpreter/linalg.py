@@ -122,7 +122,7 @@ def syrk(node: Node, a: Array) -> Array:
 def sumlogdiag(node: Node, a: Array) -> Array:
     """The sum of the logarithms of the diagonal."""
     found = np.log(np.diagonal(a, axis1=-2, axis2=-1)).sum(axis=-1)
-    return found.reshape(1) if found.ndim == 0 else found
+    return np.asarray(found.reshape(1) if found.ndim == 0 else found)
 
 
 @op("_linalg_extractdiag", "linalg_extractdiag")

@@ -62,7 +62,7 @@ def instance_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     axes = tuple(range(2, x.ndim))
     centred = x - x.mean(axis=axes, keepdims=True)
     out = centred / np.sqrt(x.var(axis=axes, keepdims=True) + node.attrs.float("eps", 1e-3))
-    return out * _on_axis(gamma, 1, x.ndim) + _on_axis(beta, 1, x.ndim)
+    return np.asarray(out * _on_axis(gamma, 1, x.ndim) + _on_axis(beta, 1, x.ndim))
 
 
 @op("GroupNorm")
@@ -86,7 +86,7 @@ def l2_normalization(node: Node, x: Array) -> Array:
     axes = {"instance": tuple(range(1, x.ndim)), "channel": (1,), "spatial": tuple(range(2, x.ndim))}
     if mode not in axes:
         raise node.unsupported(f"mode {mode!r}")
-    return x / np.sqrt((x * x).sum(axis=axes[mode], keepdims=True) + node.attrs.float("eps", 1e-10))
+    return np.asarray(x / np.sqrt((x * x).sum(axis=axes[mode], keepdims=True) + node.attrs.float("eps", 1e-10)))
 
 
 @op("LRN")

@@ -1,6 +1,8 @@
 """Integers of 8 bits with the range they stand for: (data, min, max) in and out.
 
 Rule 1: steps are computed in float32, as MXNet does: half a step decides an integer.
+Rule 2: what MXNet's usual build does (by MKLDNN) counts: steps of range / 127.5 and range / 255.5, rounded half to
+        even, uint8 from zero whatever the minimum. Its plain kernels, and the text, have 127, 255 and the minimum.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from gateway.core.dtypes import Array
 from gateway.formats.mxnet.interpreter.registry import Node, op
 from gateway.formats.mxnet.interpreter.windows import pooled
 
-RANGE = {"int8": 127.0, "uint8": 255.0}
+STEPS = {"int8": 127.5, "uint8": 255.5}
+EXACT_STEPS = {"int8": 127.0, "uint8": 255.0}  # of the older quantize alone
 
 
 def _kind(node: Node) -> str:
@@ -24,35 +27,31 @@ def _kind(node: Node) -> str:
 
 @op("_contrib_quantize_v2", dtype=lambda node: (_kind(node), "float32", "float32"))
 def quantize_v2(node: Node, x: Array) -> tuple[Array, Array, Array]:
-    """int8 around zero, or uint8 from min to max; the range given, or the data's own."""
+    """int8 or uint8 from zero; the range given, or the data's own."""
     low, high = node.attrs.optional_float("min_calib_range"), node.attrs.optional_float("max_calib_range")
     low, high = (x.min() if low is None else low), (x.max() if high is None else high)
-    return _quantised(x, float(low), float(high), _kind(node))
+    return _quantised(x, float(low), float(high), _kind(node), STEPS[_kind(node)])
 
 
 @op("_contrib_quantize", dtype=lambda node: (node.attrs.str("out_type", "uint8"), "float32", "float32"))
 def quantize(node: Node, x: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
-    """As quantize_v2, the range given by inputs."""
-    return _quantised(x, float(low.ravel()[0]), float(high.ravel()[0]), node.attrs.str("out_type", "uint8"))
+    """The range given by inputs; steps of range / 127 and range / 255."""
+    kind = node.attrs.str("out_type", "uint8")
+    return _quantised(x, float(low.ravel()[0]), float(high.ravel()[0]), kind, EXACT_STEPS[kind])
 
 
-def _quantised(x: Array, low: float, high: float, kind: str) -> tuple[Array, Array, Array]:
-    real, x = np.float32, x.astype(np.float32)
-    if kind == "uint8":
-        scale = real(255.0 / (real(high) - real(low)))
-        found = np.trunc((x - real(low)) * scale + 0.5)
-        return found.astype(np.int64).astype(np.uint8), np.array([low]), np.array([high])
-    bound = max(abs(low), abs(high))
-    steps = np.minimum(np.abs(x) * (real(127.0) / real(bound)) + real(0.5), real(127.0))
-    return np.trunc(np.sign(x) * steps), np.array([-bound]), np.array([bound])
+def _quantised(x: Array, low: float, high: float, kind: str, steps: float) -> tuple[Array, Array, Array]:
+    real, bound = np.float32, max(abs(low), abs(high))
+    found = np.rint(x.astype(real) * (real(steps) / real(bound)))
+    limits = np.iinfo(kind)
+    ends = (low, high) if kind == "uint8" else (-bound, bound)
+    return np.clip(found, limits.min, limits.max), np.array([ends[0]]), np.array([ends[1]])
 
 
 @op("_contrib_dequantize", dtype="float32")
 def dequantize(node: Node, x: Array, low: Array, high: Array) -> Array:
     """Back to float32."""
-    if node.dtypes[0] == "uint8":
-        return x * ((high - low) / 255.0) + low
-    return x * (np.maximum(np.abs(low), np.abs(high)) / RANGE["int8"])
+    return x * (np.maximum(np.abs(low), np.abs(high)) / STEPS[node.dtypes[0]])
 
 
 def _same(node: Node) -> tuple[str, ...]:
@@ -88,13 +87,13 @@ def _joined(node: Node) -> tuple[str, ...]:
 @op("_contrib_quantized_concat", dtype=_joined)
 def quantized_concat(node: Node, *inputs: Array) -> tuple[Array, ...]:
     """Joined on `dim` in the widest of the ranges."""
-    count = len(inputs) // 3
-    data, lows, highs = inputs[:count], inputs[count::2], inputs[count + 1 :: 2]
-    low, high = min(float(v.ravel()[0]) for v in lows), max(float(v.ravel()[0]) for v in highs)
-    wide = max(abs(low), abs(high))
-    unsigned = all(d == "uint8" for d in node.dtypes[:count])
+    count, kind = len(inputs) // 3, _joined(node)[0]
+    lows, highs = ([float(v.ravel()[0]) for v in inputs[count + i :: 2]] for i in (0, 1))
+    low, high = min(0.0, *lows), max(0.0, *highs)
+    out = STEPS[kind] / max(abs(low), abs(high))
     parts = []
-    for x, kind, a, b in zip(data, node.dtypes, lows, highs, strict=False):
-        own = max(abs(float(a.ravel()[0])), abs(float(b.ravel()[0]))) / RANGE[kind]
-        parts.append(np.rint(x.astype(np.float64) * (own * RANGE["uint8" if unsigned else "int8"] / wide)))
-    return np.concatenate(parts, axis=node.attrs.int("dim", 1)), np.array([low]), np.array([high])
+    for x, own, a, b in zip(inputs[:count], node.dtypes, lows, highs, strict=False):
+        parts.append(np.rint(x.astype(np.float64) * (out * max(abs(a), abs(b)) / STEPS[own])))
+    limits = np.iinfo(kind)
+    joined = np.clip(np.concatenate(parts, axis=node.attrs.int("dim", 1)), limits.min, limits.max)
+    return joined, np.array([low]), np.array([high])

@@ -99,7 +99,7 @@ def argmin(node: Node, x: Array) -> Array:
 @op("argmax_channel")
 def argmax_channel(node: Node, x: Array) -> Array:
     """argmax over axis 1."""
-    return np.argmax(x, axis=1)
+    return np.asarray(np.argmax(x, axis=1))
 
 
 def _order(x: Array, axis: int, ascending: bool) -> Array:
@@ -134,7 +134,9 @@ def argsort(node: Node, x: Array) -> Array:
 def _topk_dtype(node: Node) -> str | tuple[str, ...]:
     kind = node.attrs.str("ret_typ", "indices")
     places = attr_dtype()(node)
-    return {"indices": places, "both": (node.dtypes[0], places)}.get(kind, node.dtypes[0])
+    if kind == "both":
+        return node.dtypes[0], places
+    return places if kind == "indices" else node.dtypes[0]
 
 
 @op("topk", "_npx_topk", dtype=_topk_dtype)
@@ -164,12 +166,12 @@ def cumsum(node: Node, x: Array) -> Array:
 
 
 @op("_histogram", dtype=lambda node: ("int64", node.dtypes[0]))
-def histogram(node: Node, x: Array, bins: Array | None = None) -> tuple[Array, Array]:
+def histogram(node: Node, x: Array, *edges: Array) -> tuple[Array, Array]:
     """(counts, edges) over `range` in `bin_cnt` bins, or over given edges."""
     if node.attrs.has("bin_cnt"):
         low, high = node.attrs.floats("range")
         return np.histogram(x, bins=node.attrs.int("bin_cnt"), range=(low, high))
-    return np.histogram(x, bins=bins)
+    return np.histogram(x, bins=edges[0])
 
 
 @op("all_finite", "multi_all_finite", dtype="float32")
@@ -186,11 +188,11 @@ def multi_sum_sq(node: Node, *xs: Array) -> Array:
 
 @op("_contrib_allclose", dtype="uint8")
 def allclose(node: Node, a: Array, b: Array) -> Array:
-    """1 when |a - b| <= atol + rtol |b| everywhere, else 0; shape (1,)."""
+    """1 when |a - b| <= atol + rtol |b| everywhere, else 0; a scalar of uint8."""
     close = np.allclose(
         a, b, node.attrs.float("rtol", 1e-5), node.attrs.float("atol", 1e-8), node.attrs.bool("equal_nan")
     )
-    return np.array([float(close)])
+    return np.array(float(close))
 
 
 def _float_of(node: Node) -> str:
@@ -200,12 +202,18 @@ def _float_of(node: Node) -> str:
 @op("_npi_mean", dtype=_float_of)
 def numpy_mean(node: Node, x: Array) -> Array:
     """mean over `axis` as numpy's; integers become float32."""
-    return x.mean(axis=node.attrs.ints("axis", ()) or None, keepdims=node.attrs.bool("keepdims"))
+    return np.asarray(x.mean(axis=node.attrs.ints("axis", ()) or None, keepdims=node.attrs.bool("keepdims")))
 
 
 @op("_np_sum", "_np_prod", "_np_max", "_np_amax", "_np_min", "_np_amin", "_np_product")
 def numpy_reduction(node: Node, x: Array) -> Array:
     """As numpy's of that name."""
-    function = {"sum": np.sum, "prod": np.prod, "product": np.prod, "max": np.max, "amax": np.max}
+    function: dict[str, Callable[..., Any]] = {
+        "sum": np.sum,
+        "prod": np.prod,
+        "product": np.prod,
+        "max": np.max,
+        "amax": np.max,
+    }
     chosen = function.get(node.op.removeprefix("_np_"), np.min)
     return np.asarray(chosen(x, axis=node.attrs.ints("axis", ()) or None, keepdims=node.attrs.bool("keepdims")))

@@ -57,7 +57,7 @@ def grid_generator(node: Node, x: Array) -> Array:
     height, width = x.shape[2:]
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
     half = np.array([(width - 1) / 2, (height - 1) / 2]).reshape(1, 2, 1, 1)
-    return (x + np.stack([columns, rows])) / half - 1
+    return np.asarray((x + np.stack([columns, rows])) / half - 1)
 
 
 @op("SpatialTransformer")
@@ -75,6 +75,7 @@ def _held(plane: Array, y: Array, x: Array) -> Array:
 
 
 def _deformed(node: Node, x: Array, offset: Array, mask: Array | None, weight: Array) -> Array:
+    """Without a mask the edge holds past the last centre; with one, what lies outside counts as 0."""
     kernel = node.attrs.ints("kernel", None)
     stride, dilate, pad = spatial(node, "stride", 2, 1), spatial(node, "dilate", 2, 1), spatial(node, "pad", 2, 0)
     groups, shared = node.attrs.int("num_group", 1), node.attrs.int("num_deformable_group", 1)
@@ -91,9 +92,11 @@ def _deformed(node: Node, x: Array, offset: Array, mask: Array | None, weight: A
             part = slice(group * channels // shared, (group + 1) * channels // shared)
             y = base_y + tap // kernel[1] * dilate[0] + moves[group, tap, 0]
             at = base_x + tap % kernel[1] * dilate[1] + moves[group, tap, 1]
-            seen[part, tap] = _held(x[n, part], y, at)
-            if mask is not None:
-                seen[part, tap] *= mask[n].reshape(shared, taps, rows, columns)[group, tap]
+            if mask is None:
+                seen[part, tap] = _held(x[n, part], y, at)
+            else:
+                weighed = mask[n].reshape(shared, taps, rows, columns)[group, tap]
+                seen[part, tap] = sample(x[n, part], y, at) * weighed
         matrix = weight.reshape(groups, weight.shape[0] // groups, -1)
         out[n] = (matrix @ seen.reshape(groups, channels // groups * taps, -1)).reshape(-1, rows, columns)
     return out
@@ -135,4 +138,4 @@ def correlation(node: Node, a: Array, b: Array) -> Array:
         one, other = patch(a, reach + h, reach + w), patch(b, reach + dy + h, reach + dx + w)
         both = one * other if node.attrs.bool("is_multiply", True) else np.abs(one - other)
         out[:, channel] += both.sum(axis=1)
-    return out / (kernel * kernel * a.shape[1])
+    return np.asarray(out / (kernel * kernel * a.shape[1]))

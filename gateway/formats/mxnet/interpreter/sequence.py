@@ -29,7 +29,7 @@ def sequence_last(node: Node, x: Array, length: Array | None = None) -> Array:
     """The last step, or the step before each sequence's length."""
     turned = _time_first(x, node.attrs.int("axis", 0))
     if not node.attrs.bool("use_sequence_length") or length is None:
-        return turned[-1]
+        return np.asarray(turned[-1])
     return turned[length.astype(np.int64) - 1, np.arange(turned.shape[1])]
 
 

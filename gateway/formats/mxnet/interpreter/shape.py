@@ -19,6 +19,10 @@ def reshaped(node: Node, codes: tuple[int, ...], shape: tuple[int, ...], reverse
     out, at, i, hole = list[int](), 0, 0, -1
     while i < len(wanted):
         code = wanted[i]
+        if code == -1 and len(out) != i:
+            raise node.unsupported(
+                "a -1 after -2 or -4 in shape: MXNet writes the inferred size to a wrong place there"
+            )
         if code == 0:
             out.append(source[at])
             at += 1

@@ -216,9 +216,9 @@ def pooling_v1(node: Node, x: Array) -> Array:
     view = windows(padded, kernel, stride, (1,) * count)[(slice(None), slice(None), *(slice(o) for o in out))]
     axes = tuple(range(-count, 0))
     if kind == "max":
-        return view.max(axis=axes)
+        return np.asarray(view.max(axis=axes))
     total = view.sum(axis=axes)
-    return total / math.prod(kernel) if kind == "avg" else total
+    return np.asarray(total / math.prod(kernel) if kind == "avg" else total)
 
 
 def _lp(node: Node, view: Array, axes: tuple[int, ...]) -> Array:
@@ -226,7 +226,7 @@ def _lp(node: Node, view: Array, axes: tuple[int, ...]) -> Array:
     if p not in (1, 2, 3):
         raise node.unsupported(f"p_value {p}: MXNet knows 1, 2 and 3")
     total = (view**p).sum(axis=axes)
-    return total if p == 1 else np.sqrt(total) if p == 2 else np.cbrt(total)
+    return np.asarray(total if p == 1 else np.sqrt(total) if p == 2 else np.cbrt(total))
 
 
 @op("_contrib_AdaptiveAvgPooling2D")

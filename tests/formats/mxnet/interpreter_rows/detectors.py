@@ -37,14 +37,22 @@ BOXES = {
     "priors: every size, then the first at other ratios": Case(
         "_contrib_MultiBoxPrior", {"sizes": "(0.5, 0.25, 0.1)", "ratios": "(1, 2, 0.5)"}, PRIOR
     ),
-    "priors: the first ratio is not 1": Case("_contrib_MultiBoxPrior", {"sizes": "(0.5, 0.2)", "ratios": "(2, 1)"}, PRIOR),
+    "priors: the first ratio is not 1": Case(
+        "_contrib_MultiBoxPrior", {"sizes": "(0.5, 0.2)", "ratios": "(2, 1)"}, PRIOR
+    ),
     "priors: clip": Case("_contrib_MultiBoxPrior", {"sizes": "(0.9,)", "clip": True}, PRIOR),
-    "priors: steps and offsets": Case("_contrib_MultiBoxPrior", {"steps": "(0.2, 0.1)", "offsets": "(0.3, 0.6)"}, PRIOR),
+    "priors: steps and offsets": Case(
+        "_contrib_MultiBoxPrior", {"steps": "(0.2, 0.1)", "offsets": "(0.3, 0.6)"}, PRIOR
+    ),
     "detection": Case("_contrib_MultiBoxDetection", {}, HEAD),
     "detection: threshold": Case("_contrib_MultiBoxDetection", {"threshold": 0.5}, HEAD),
-    "detection: force_suppress": Case("_contrib_MultiBoxDetection", {"force_suppress": True, "nms_threshold": 0.3}, HEAD),
+    "detection: force_suppress": Case(
+        "_contrib_MultiBoxDetection", {"force_suppress": True, "nms_threshold": 0.3}, HEAD
+    ),
     "detection: nms_topk": Case("_contrib_MultiBoxDetection", {"nms_topk": 4, "nms_threshold": 0.3}, HEAD),
-    "detection: variances, no clip": Case("_contrib_MultiBoxDetection", {"variances": "(0.2,0.3,0.4,0.5)", "clip": False}, HEAD),
+    "detection: variances, no clip": Case(
+        "_contrib_MultiBoxDetection", {"variances": "(0.2,0.3,0.4,0.5)", "clip": False}, HEAD
+    ),
     "detection: no suppression": Case("_contrib_MultiBoxDetection", {"nms_threshold": 0}, HEAD),
     "nms": Case("_contrib_box_nms", {"overlap_thresh": 0.3}, {"data": detections(10)}),
     "nms: by class": Case("_contrib_box_nms", {"overlap_thresh": 0.3, "id_index": 0}, {"data": detections(10)}),
@@ -52,10 +60,14 @@ BOXES = {
         "_contrib_box_nms", {"overlap_thresh": 0.3, "id_index": 0, "force_suppress": True}, {"data": detections(10)}
     ),
     "nms: topk, valid_thresh, background": Case(
-        "_contrib_box_nms", {"topk": 6, "valid_thresh": 0.2, "id_index": 0, "background_id": 1}, {"data": detections(10)}
+        "_contrib_box_nms",
+        {"topk": 6, "valid_thresh": 0.2, "id_index": 0, "background_id": 1},
+        {"data": detections(10)},
     ),
     "nms: centres in, corners out": Case(
-        "_contrib_box_nms", {"in_format": "center", "out_format": "corner", "overlap_thresh": 0.3}, {"data": detections(8)}
+        "_contrib_box_nms",
+        {"in_format": "center", "out_format": "corner", "overlap_thresh": 0.3},
+        {"data": detections(8)},
     ),
     "nms: corners in, centres out": Case(
         "_contrib_box_nms", {"out_format": "center", "overlap_thresh": 0.3}, {"data": detections(8)}
@@ -63,23 +75,36 @@ BOXES = {
     "nms by its long name": Case("_contrib_box_non_maximum_suppression", {}, {"data": detections(6)}),
     "iou": Case("_contrib_box_iou", {}, {"a": boxes(4)[0], "b": boxes(3)[0]}),
     "iou: centres": Case("_contrib_box_iou", {"format": "center"}, {"a": boxes(4)[0], "b": boxes(3)[0]}),
-    "box decode: centres": Case("_contrib_box_decode", {"std0": 0.1, "std2": 0.2}, {"moves": (2, 5, 4), "anchors": boxes(5)}),
+    "box decode: centres": Case(
+        "_contrib_box_decode", {"std0": 0.1, "std2": 0.2}, {"moves": (2, 5, 4), "anchors": boxes(5)}
+    ),
     "box decode: corners, clip": Case(
         "_contrib_box_decode", {"format": "corner", "clip": 0.3}, {"moves": (2, 5, 4), "anchors": boxes(5)}
     ),
     "box encode": Case(
-        "_contrib_box_encode", {},
-        {"samples": np.array([[1, 0, -1, 1]], F), "matches": np.array([[0, 1, 1, 2]], F), "anchors": boxes(4),
-         "refs": boxes(3), "means": np.array([0.1, 0, 0, 0.2], F), "stds": np.array([0.1, 0.1, 0.2, 0.2], F)},
+        "_contrib_box_encode",
+        {},
+        {
+            "samples": np.array([[1, 0, -1, 1]], F),
+            "matches": np.array([[0, 1, 1, 2]], F),
+            "anchors": boxes(4),
+            "refs": boxes(3),
+            "means": np.array([0.1, 0, 0, 0.2], F),
+            "stds": np.array([0.1, 0.1, 0.2, 0.2], F),
+        },
     ),
     "roi pooling": Case("ROIPooling", {"pooled_size": (3, 2), "spatial_scale": 1.0}, {**IMAGE, "rois": ROIS}),
     "roi pooling: half a pixel goes away from zero": Case(
         "ROIPooling", {"pooled_size": (2, 2), "spatial_scale": 0.5}, {**IMAGE, "rois": ROIS}
     ),
     "roi pooling: 7 bins of 5 pixels": Case(
-        "ROIPooling", {"pooled_size": (7, 7), "spatial_scale": 1.0}, {**IMAGE, "rois": np.array([[0, 1, 1, 5, 5], [1, 0, 0, 10, 8]], F)}
+        "ROIPooling",
+        {"pooled_size": (7, 7), "spatial_scale": 1.0},
+        {**IMAGE, "rois": np.array([[0, 1, 1, 5, 5], [1, 0, 0, 10, 8]], F)},
     ),
-    "roi align": Case("_contrib_ROIAlign", {"pooled_size": (3, 2), "spatial_scale": 0.5, "sample_ratio": 2}, {**IMAGE, "rois": ROIS}),
+    "roi align": Case(
+        "_contrib_ROIAlign", {"pooled_size": (3, 2), "spatial_scale": 0.5, "sample_ratio": 2}, {**IMAGE, "rois": ROIS}
+    ),
     "roi align: as many samples as pixels": Case(
         "_contrib_ROIAlign", {"pooled_size": (2, 2), "spatial_scale": 1.0}, {**IMAGE, "rois": ROIS[:2]}
     ),
@@ -87,10 +112,11 @@ BOXES = {
         "_contrib_ROIAlign", {"pooled_size": (2, 2), "spatial_scale": 1.0, "aligned": True}, {**IMAGE, "rois": ROIS[:2]}
     ),
     "roi align: channels of its own for each bin": Case(
-        "_contrib_ROIAlign", {"pooled_size": (2, 2), "spatial_scale": 1.0, "position_sensitive": True, "sample_ratio": 2},
+        "_contrib_ROIAlign",
+        {"pooled_size": (2, 2), "spatial_scale": 1.0, "position_sensitive": True, "sample_ratio": 2},
         {**IMAGE, "rois": ROIS[:2]},
     ),
-}  # fmt: skip
+}
 
 RPN = {
     "probability": R.dirichlet(np.ones(2), (6, 5, 7)).transpose(3, 0, 1, 2).reshape(1, 12, 5, 7).astype(F),
@@ -190,7 +216,7 @@ IMAGES = {
     "to_tensor": Case("_image_to_tensor", {}, {"data": R.integers(0, 255, (4, 5, 3)).astype(np.uint8)}),
     "normalize": Case("_image_normalize", {"mean": "(0.5, 0.4, 0.3)", "std": "(0.2, 0.3, 0.4)"}, {"data": (3, 4, 5)}),
     "image crop": Case("_image_crop", {"x": 1, "y": 2, "width": 3, "height": 2}, {"data": (6, 5, 3)}),
-    "flip left right": Case("_image_flip_left_right", {}, {"data": (4, 5, 3)}),
+    "flip left right": Case("_image_flip_left_right", {}, {"data": (4, 6, 3)}),
     "flip top bottom": Case("_image_flip_top_bottom", {}, {"data": (4, 5, 3)}),
 }
 
@@ -202,21 +228,35 @@ SAMPLED = {
     "grid: affine": Case("GridGenerator", {"transform_type": "affine", "target_shape": (4, 5)}, {"data": THETA}),
     "grid: warp": Case("GridGenerator", {"transform_type": "warp"}, {"data": (2, 2, 4, 5)}),
     "spatial transformer": Case(
-        "SpatialTransformer", {"transform_type": "affine", "sampler_type": "bilinear", "target_shape": (4, 5)},
+        "SpatialTransformer",
+        {"transform_type": "affine", "sampler_type": "bilinear", "target_shape": (4, 5)},
         {"data": (2, 3, 6, 7), "theta": THETA},
     ),
     "deformable convolution": Case(
-        "_contrib_DeformableConvolution", {"kernel": (3, 3), "pad": (1, 1), "num_filter": 3},
-        {"data": (1, 4, 4, 5), "offset": OFFSET}, {"weight": (3, 4, 3, 3), "bias": (3,)},
+        "_contrib_DeformableConvolution",
+        {"kernel": (3, 3), "pad": (1, 1), "num_filter": 3},
+        {"data": (1, 4, 4, 5), "offset": OFFSET},
+        {"weight": (3, 4, 3, 3), "bias": (3,)},
     ),
     "deformable convolution: groups, stride, dilate": Case(
         "_contrib_DeformableConvolution",
-        {"kernel": (2, 2), "stride": (2, 2), "dilate": (2, 1), "num_filter": 4, "num_group": 2, "num_deformable_group": 2, "no_bias": True},
-        {"data": (2, 4, 8, 9), "offset": (2, 16, 3, 4)}, {"weight": (4, 2, 2, 2)},
+        {
+            "kernel": (2, 2),
+            "stride": (2, 2),
+            "dilate": (2, 1),
+            "num_filter": 4,
+            "num_group": 2,
+            "num_deformable_group": 2,
+            "no_bias": True,
+        },
+        {"data": (2, 4, 8, 9), "offset": (2, 16, 3, 4)},
+        {"weight": (4, 2, 2, 2)},
     ),
     "modulated deformable convolution": Case(
-        "_contrib_ModulatedDeformableConvolution", {"kernel": (3, 3), "pad": (1, 1), "num_filter": 3},
-        {"data": (1, 4, 4, 5), "offset": OFFSET, "mask": (1, 9, 4, 5)}, {"weight": (3, 4, 3, 3), "bias": (3,)},
+        "_contrib_ModulatedDeformableConvolution",
+        {"kernel": (3, 3), "pad": (1, 1), "num_filter": 3},
+        {"data": (1, 4, 4, 5), "offset": OFFSET, "mask": (1, 9, 4, 5)},
+        {"weight": (3, 4, 3, 3), "bias": (3,)},
     ),
     "correlation": Case("Correlation", {"max_displacement": 2, "pad_size": 2}, {"a": (1, 3, 6, 7), "b": (1, 3, 6, 7)}),
     "correlation: kernel, strides, distance": Case(
@@ -224,7 +264,7 @@ SAMPLED = {
         {"kernel_size": 3, "max_displacement": 2, "stride1": 2, "stride2": 2, "pad_size": 3, "is_multiply": False},
         {"a": (2, 3, 8, 9), "b": (2, 3, 8, 9)},
     ),
-}  # fmt: skip
+}
 
 INT8 = {"data": R.integers(-127, 127, (2, 3, 4, 4)).astype(np.int8)}
 SPAN = {"low": np.array([-2.5], F), "high": np.array([3.0], F)}
@@ -247,10 +287,20 @@ QUANTISED = {
 }
 
 CREATED = {
-    **{f"created: {name}": Case("", {"name": name}, {"data": (2, 3)}, graph=f"{GRAPH}:created") for name in (
-        "_zeros", "_ones", "_full", "_eye", "_arange", "_arange stop", "_arange repeat", "_linspace",
-    )},
+    **{
+        f"created: {name}": Case("", {"name": name}, {"data": (2, 3)}, graph=f"{GRAPH}:created")
+        for name in (
+            "_zeros",
+            "_ones",
+            "_full",
+            "_eye",
+            "_arange",
+            "_arange stop",
+            "_arange repeat",
+            "_linspace",
+        )
+    },
     "zeros of an unknown batch for a recurrent cell": Case("", {}, {"data": (2, 3)}, graph=f"{GRAPH}:lstm_cells"),
-}  # fmt: skip
+}
 
 ROWS = {**BOXES, **PROPOSALS, **RECURRENT, **IMAGES, **SAMPLED, **QUANTISED, **CREATED}

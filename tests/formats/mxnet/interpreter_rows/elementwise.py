@@ -7,19 +7,25 @@ import numpy as np
 from tests.formats.mxnet.harness import Case
 
 F = np.float32
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 PLAIN = np.array([[-2.5, -1.5, -0.7, 0.0, 0.3], [0.5, 1.5, 2.5, 3.2, 7.0]], F)
 POSITIVE = np.array([[0.1, 0.5, 0.9, 1.0, 1.7], [2.0, 3.5, 8.0, 27.0, 100.0]], F)
 UNIT = np.array([[-0.99, -0.5, -0.1, 0.0, 0.2], [0.3, 0.6, 0.8, 0.95, 0.999]], F)
 ABOVE_ONE = np.array([[1.0, 1.2, 1.5, 2.0, 9.0]], F)
 
-_ANYWHERE = (
+_ANYWHERE = words(
     "abs negative sign exp expm1 square floor ceil trunc fix rint round sin cos tan arctan sinh cosh tanh "
     "arcsinh degrees radians relu sigmoid softsign erf cbrt logical_not hard_sigmoid identity _copy BlockGrad "
     "stop_gradient MakeLoss _np_copy _npi_tanh _npi_exp _npx_relu _npx_sigmoid zeros_like ones_like "
     "_contrib_round_ste _contrib_sign_ste _contrib_div_sqrt_dim"
-).split()
-_POSITIVE = "log log2 log10 log1p sqrt rsqrt rcbrt reciprocal gamma gammaln".split()
-_UNIT = "arcsin arccos arctanh erfinv".split()
+)
+_POSITIVE = words("log log2 log10 log1p sqrt rsqrt rcbrt reciprocal gamma gammaln")
+_UNIT = words("arcsin arccos arctanh erfinv")
 FLAT = ("zeros_like", "ones_like")
 
 UNARY = {
@@ -58,16 +64,16 @@ A = np.array([[3.0, -3.0, 2.0, 0.5, 1.0]], F).repeat(3, 0) + np.array([[0], [1],
 B = np.array([[2.0, 2.0, -2.0, 0.5, 3.0]], F).repeat(3, 0)
 ZEROS = np.array([[0, 0, 1, 2, 0]], F)
 AP = np.abs(A) + F(0.5)
-_TWO = (
+_TWO = words(
     "elemwise_add elemwise_sub elemwise_mul elemwise_div _plus _minus _mul _div _Plus _Minus _Mul _Div _add "
     "_sub _grad_add _mod _maximum _minimum _hypot _equal _not_equal _greater _greater_equal _lesser "
     "_lesser_equal _logical_and _logical_or _logical_xor _Maximum _Minimum"
-).split()
-_BROADCAST = (
+)
+_BROADCAST = words(
     "add plus sub minus mul div mod maximum minimum hypot equal not_equal greater greater_equal lesser "
     "lesser_equal logical_and logical_or logical_xor"
-).split()
-I, J = np.array([[7, -7, 7, -7, 0]], np.int32), np.array([[2, 2, -2, -2, 5]], np.int32)
+)
+WHOLE, BY = np.array([[7, -7, 7, -7, 0]], np.int32), np.array([[2, 2, -2, -2, 5]], np.int32)
 BINARY = {
     **{
         f"{op} of two": Case(op, {}, {"a": ZEROS.repeat(3, 0) if "ogical" in op else A, "b": B * (B < 3)})
@@ -90,7 +96,7 @@ BINARY = {
         "broadcast_logical_and", {}, {"a": np.array([0.5, 0.0, -0.25], F), "b": np.array([1, 1, 0.1], F)}
     ),
     **{
-        f"{op} of integers": Case(op, {}, {"a": I, "b": J})
+        f"{op} of integers": Case(op, {}, {"a": WHOLE, "b": BY})
         for op in (
             "elemwise_add",
             "elemwise_mul",
@@ -110,14 +116,14 @@ BINARY = {
     },
 }
 
-_SCALARS = (
+_SCALARS = words(
     "_plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _mod_scalar _rmod_scalar "
     "_maximum_scalar _minimum_scalar _hypot_scalar _equal_scalar _not_equal_scalar _greater_scalar "
     "_greater_equal_scalar _lesser_scalar _lesser_equal_scalar _logical_and_scalar _logical_or_scalar "
     "_logical_xor_scalar _PlusScalar _MinusScalar _RMinusScalar _MulScalar _DivScalar _RDivScalar "
     "_MaximumScalar _MinimumScalar _npi_add_scalar _npi_subtract_scalar _npi_multiply_scalar "
     "_npi_true_divide_scalar"
-).split()
+)
 _FLAT_SCALARS = ("_logical_or_scalar",)
 C = np.array([[-3.0, -1.0, 0.0, 0.5, 1.5, 2.0]], F)
 SCALARS = {
@@ -131,12 +137,14 @@ SCALARS = {
         "_equal_scalar", {"scalar": 0.1}, {"data": np.array([0.1, 0.2], F)}
     ),
     "insightface's first nodes": Case("_minus_scalar", {"scalar": 127.5}, {"data": np.array([0, 127.5, 255], F)}),
-    "integers by a whole number": Case("_mul_scalar", {"scalar": 3, "is_int": True}, {"data": I}),
-    "integers divided truncate": Case("_div_scalar", {"scalar": 2, "is_int": True}, {"data": I}),
-    "integers by a fraction become float64": Case("_mul_scalar", {"scalar": 0.5, "is_int": False}, {"data": I}),
-    "integers by a fraction that says it is whole": Case("_plus_scalar", {"scalar": 1.7, "is_int": True}, {"data": I}),
+    "integers by a whole number": Case("_mul_scalar", {"scalar": 3, "is_int": True}, {"data": WHOLE}),
+    "integers divided truncate": Case("_div_scalar", {"scalar": 2, "is_int": True}, {"data": WHOLE}),
+    "integers by a fraction become float64": Case("_mul_scalar", {"scalar": 0.5, "is_int": False}, {"data": WHOLE}),
+    "integers by a fraction that says it is whole": Case(
+        "_plus_scalar", {"scalar": 1.7, "is_int": True}, {"data": WHOLE}
+    ),
     "uint8 wraps": Case("_plus_scalar", {"scalar": 200, "is_int": True}, {"data": np.array([1, 100, 200], np.uint8)}),
-    "comparison of integers": Case("_greater_scalar", {"scalar": 1, "is_int": True}, {"data": I}),
+    "comparison of integers": Case("_greater_scalar", {"scalar": 1, "is_int": True}, {"data": WHOLE}),
     "float16 stays float16": Case("_plus_scalar", {"scalar": 0.1}, {"data": C.astype(np.float16)}),
     "float64 stays float64": Case("_mul_scalar", {"scalar": 0.1}, {"data": C.astype(np.float64)}),
 }

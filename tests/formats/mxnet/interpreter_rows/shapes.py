@@ -24,8 +24,9 @@ SHAPES = {
     "reshape: -4 splits, -1 inside": reshape("(0, 0, -4, -1, 2, 0)"),
     "reshape: -4 with both factors": reshape("(-4, 1, 2, -2)"),
     "reshape: -1 after a copy": reshape("(0, 0, -1, 1)"),
+    "reshape: -1 before a split": reshape("(0, -1, -4, 2, 2, 0)"),
     "reshape: reverse, 0 counts from the right": reshape("(-1, 0)", reverse=True),
-    "reshape: reverse, -4 from the right": reshape("(-1, 2, 2, -4, 0)", reverse=True),
+    "reshape: reverse, -4 from the right": reshape("(2, 3, 2, 2, -4, 0)", reverse=True),
     "reshape: reverse, -3": reshape("(0, -3, 0)", reverse=True),
     "reshape: target_shape, 0 infers": Case("Reshape", {"target_shape": "(2, 0)"}, X),
     "reshape: keep_highest": Case("Reshape", {"target_shape": "(7, 0)", "keep_highest": True}, X),
@@ -219,7 +220,7 @@ PRODUCTS = {
     "maketrian: above the diagonal": Case("_linalg_maketrian", {"offset": 1}, {"a": (2, 3)}),
     "inverse": Case("_linalg_inverse", {}, {"a": SPD}),
     "det": Case("_linalg_det", {}, {"a": (2, 3, 3)}),
-    "slogdet": Case("_linalg_slogdet", {}, {"a": (2, 3, 3)}),
+    "slogdet": Case("_linalg_slogdet", {}, {"a": np.stack([SPD[0], 2 * SPD[0][::-1]])}),
     "attention: q k": Case("_contrib_interleaved_matmul_selfatt_qk", {"heads": 2}, {"qkv": (5, 3, 24)}),
     "attention: values": Case(
         "_contrib_interleaved_matmul_selfatt_valatt", {"heads": 2}, {"qkv": (5, 3, 24), "a": (6, 5, 5)}
