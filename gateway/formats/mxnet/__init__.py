@@ -51,6 +51,8 @@ class Mxnet(Format):
             main = sorted(symbols, key=lambda name: (not _partners(name, weights), name))[0]
             version, evidence, whole = symbols[main]
             mine = _partners(main, weights) or (weights if len(symbols) == 1 else [])
+            # A file called as the weights are and damaged at its very start: the converter says how.
+            mine = mine or [name for name in _partners(main, source.files) if name.endswith(".params")]
             if len(mine) > 1:
                 raise AmbiguousFormat(
                     f"{main} has {len(mine)} files of weights beside it: {', '.join(mine[:8])}.",

@@ -46,7 +46,7 @@ def _convert(folder: Path, row: dict[str, Any], out: Path) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"])
     feeds = {}
     for spec in signature.inputs:
-        shape = tuple(2 if size is None else size for size in spec.shape or ())
+        shape = tuple((9 if at > 1 else 2) if size is None else size for at, size in enumerate(spec.shape or ()))
         feeds[spec.tensor] = np.arange(np.prod(shape)).reshape(shape).astype(spec.dtype) / 10
     answers = session.run([spec.tensor for spec in signature.outputs], feeds)
     return conversion.to_json() | {
@@ -96,3 +96,73 @@ def _one(root: Path, folder: Path, name: str, data: bytes) -> str:
     except GatewayError as error:
         return "a bug of ours" if "breaks the converter" in error.message or not error.message else type(error).__name__
     return "converted"
+
+
+def large(job: Any) -> dict[str, Any]:
+    """`folder` converted as if it had more weights than a protobuf holds. -> files, and where the weights are."""
+    import onnx
+    import onnxruntime
+
+    from gateway.formats.onnx import weights
+
+    weights.INLINE_LIMIT = 0
+    source = source_of(Path(job.arguments["folder"]))
+    match = FORMAT.match(source)
+    assert match is not None
+    conversion = FORMAT.convert(source, match, ModelOptions(), "auto", job.out)
+    model = onnx.load(str(job.out / "model.onnx"), load_external_data=False)
+    session = onnxruntime.InferenceSession(str(job.out / "model.onnx"), providers=["CPUExecutionProvider"])
+    data = np.linspace(-1, 1, 600, dtype=np.float32).reshape(2, 300)
+    return {
+        "files": sorted(path.name for path in job.out.iterdir()),
+        "outside": [tensor.name for tensor in model.graph.initializer if tensor.data_location],
+        "facts": [fact.what for fact in conversion.facts],
+        "answer": session.run(None, {"data": data})[0].tolist(),
+    }
+
+
+def sizes(job: Any) -> dict[str, Any]:
+    """Shapes that Emit knows of tensors computed with sizes read at run time. -> name -> shape, as text."""
+    from gateway.core.signature import format_shape
+    from gateway.formats.mxnet.emit import Emit
+    from gateway.graph.builder import GraphBuilder
+
+    found = {}
+    for name, make in SIZES.items():
+        graph = Emit(GraphBuilder("toy"))
+        x = graph.input("x", "float32", (None, 3, None, 8), ("batch", "", "width", ""))
+        y = make(graph, x)
+        found[name] = format_shape(graph.shape(y)) + "".join(d.dim_param[:1] for d in graph.tensor_type(y).shape.dim)
+        graph.builder.output(y)
+        graph.builder.build()
+    return found
+
+
+def _part(graph: Any, x: str, start: int, end: int) -> str:
+    return graph.node("Shape", [x], start=start, end=end)
+
+
+def _reshape(graph: Any, x: str, *parts: Any) -> str:
+    made = [graph.ints(part) if isinstance(part, int) else part for part in parts]
+    return graph.node("Reshape", [x, graph.node("Concat", made, axis=0)])
+
+
+SIZES: dict[str, Any] = {
+    "a shape given back": lambda g, x: g.node("Reshape", [x, g.node("Shape", [x])]),
+    "batch and the rest": lambda g, x: _reshape(g, x, _part(g, x, 0, 1), -1),
+    "two free sizes": lambda g, x: _reshape(g, x, _part(g, x, 2, 3), _part(g, x, 0, 1), 24),
+    "a size picked": lambda g, x: _reshape(g, x, g.node("Gather", [g.node("Shape", [x]), g.ints(2)], axis=0), -1, 24),
+    "a size cut out": lambda g, x: _reshape(
+        g, x, g.node("Slice", [g.node("Shape", [x]), g.ints(0), g.ints(1), g.ints(0)]), -1, 24
+    ),
+    "arithmetic": lambda g, x: g.node("ConstantOfShape", [g.node("Mul", [_part(g, x, 3, 4), g.ints(5)])]),
+    "arithmetic with a free size": lambda g, x: g.node(
+        "ConstantOfShape", [g.node("Mul", [_part(g, x, 0, 1), g.ints(5)])]
+    ),
+    "expanded": lambda g, x: g.node(
+        "Expand",
+        [g.constant("one", np.ones((1, 8), np.float32)), g.node("Concat", [_part(g, x, 0, 1), g.ints(8)], axis=0)],
+    ),
+    "expanded to more dimensions": lambda g, x: g.node("Expand", [x, g.ints(2, 1, 3, 1, 8)]),
+    "zeros copied by Reshape": lambda g, x: g.node("Reshape", [x, g.ints(0, 3, 0, 4, 2)]),
+}

@@ -76,9 +76,23 @@ def embedding() -> tuple[Graph, tuple[tuple[int, int], ...]]:
     return graph, (graph.node("Embedding", "e", [ids, graph.variable("e_weight")], input_dim="3", output_dim="4"),)
 
 
+def picture(**pooling: Any) -> tuple[Graph, tuple[tuple[int, int], ...]]:
+    graph = Graph()
+    made = graph.node("Convolution", "c", [graph.variable("data"), graph.variable("c_weight")],
+                      kernel="(3, 3)", pad="(1, 1)", num_filter=2, no_bias="True")  # fmt: skip
+    made = graph.node("Pooling", "p", [made], kernel="(3, 3)", stride="(2, 2)", **pooling)
+    made = graph.node("UpSampling", "u", [made], scale="2", sample_type="nearest")
+    made = graph.node("SoftmaxOutput", "s", [made, graph.variable("s_label")])
+    return graph, (made,)
+
+
 def broken_link() -> tuple[Graph, tuple[tuple[int, int], ...]]:
     graph, (last,) = chain("tanh")
     return graph, (graph.node("exp", "z", [(last[0], 3)]),)
+
+
+KERNEL = {"arg:c_weight": np.arange(54, dtype=np.float32).reshape(2, 3, 3, 3) / 50}
+FREE = ModelOptions(inputs=(TensorOption("data", "", "", (None, 3, None, None)),))
 
 
 def outputs(*options: TensorOption) -> ModelOptions:
@@ -124,6 +138,9 @@ CASES = {
     "control flow": Case(chain("tanh", "_while_loop", "_foreach")),
     "dropout that stays random": Case(chain("Dropout", mode="always", p="0.3")),
     "an output that is not there": Case(broken_link()),
+    "height and width free": Case(picture(pool_type="avg"), KERNEL, FREE),
+    "height and width free where a rule needs them": Case(picture(pooling_convention="full"), KERNEL, FREE),
+    "too few inputs": Case(chain("BatchNorm")),
     "no shape": Case((lambda g: (g, (g.node("tanh", "t", [g.variable("data")]),)))(Graph())),
     "an attribute that cannot be read": Case(chain("Activation", act_type="relu6")),
     "indices": Case(embedding(), {"arg:e_weight": W}),
@@ -298,6 +315,11 @@ REFUSED = {
     "control flow": ("ConversionError", "2 nodes hold control flow or code: 'n1' (_while_loop), 'n2' (_foreach)"),
     "dropout that stays random": ("ConversionError", "MXNet node 'n0' (Dropout): mode='always' is random"),
     "an output that is not there": ("CorruptModel", "node 'z' (exp) reads output 3 of 'n0' (tanh)"),
+    "height and width free where a rule needs them": (
+        "ConversionError",
+        "MXNet node 'p' (Pooling): needs to know dimension 2 of 'c_output', which is [?,2,?,?]",
+    ),
+    "too few inputs": ("CorruptModel", "MXNet node 'n0' (BatchNorm) with 1 inputs and {} breaks its converter"),
     "no shape": ("NeedsInputShape", "does not say the shape of its input 'data'"),
     "an attribute that cannot be read": ("ConversionError", "act_type='relu6' is not supported"),
     "weights alone": ("ConversionError", "net-0003.params holds weights only"),
@@ -306,6 +328,7 @@ HINTS = {
     "no file of weights": "Add m-0000.params.",
     "names of save_parameters": "Block.save_parameters",
     "weights alone": "Add net-symbol.json beside it",
+    "height and width free where a rule needs them": "--input",
     "code of the author": "is not available yet",
     "control flow": "is not available yet",
 }
@@ -321,8 +344,17 @@ def test_refused(name: str, kind: str, words: str, found: dict[str, Any]) -> Non
 def test_every_row_is_tested() -> None:
     tested = {*SAME, *OUTPUTS, *REFUSED, *ACTIVATIONS}
     left = {"two heads of one name", "an input under another name", "NaN", "half precision", "indices",
-            "no weights needed", "signature.json"}  # fmt: skip
+            "no weights needed", "signature.json", "height and width free"}  # fmt: skip
     assert set(CASES) | {"weights alone"} == tested | left
+
+
+def test_free_sizes_stay_free(found: dict[str, Any]) -> None:
+    answer = found["height and width free"]
+    (spec,) = answer["signatures"][0]["outputs"]
+    assert spec["shape"] == ["?", 2, "?", "?"]
+    assert answer["shapes"]["s_output"] == [2, 2, 8, 8]
+    np.testing.assert_allclose(np.sum(answer["answers"]["s_output"], axis=(1, 2, 3)), [1, 1], rtol=1e-5)
+    assert "oneDNN build takes the last axis" in answer["warnings"][0]
 
 
 def test_a_signature_of_another_tool_is_no_harm(found: dict[str, Any]) -> None:

@@ -59,6 +59,13 @@ MATCHED = {  # files -> main, weights, signature.json, version, confidence
     "cut short": ({"m-symbol.json": SYMBOL[:-9]}, ("m-symbol.json", "", ""), "of unknown version", 0.7),
     "cut short, of another name": ({"m.json": SYMBOL[:-9]}, ("m.json", "", ""), "of unknown version", 0.7),
     "large": ({"m-symbol.json": BIG}, ("m-symbol.json", "", ""), "of unknown version", 1.0),
+    "weights cut to nothing": (
+        {"m-symbol.json": SYMBOL, "m-0000.params": b""}, ("m-symbol.json", "m-0000.params", ""), "1.9.1", 1.0,
+    ),
+    "weights of another magic": (
+        {"m-symbol.json": SYMBOL, "m-0000.params": b"\x13" + WEIGHTS[1:]}, ("m-symbol.json", "m-0000.params", ""),
+        "1.9.1", 1.0,
+    ),
     "something else beside": (
         {"m-symbol.json": SYMBOL, "m-0000.params": WEIGHTS, "README.md": b"# m", "config.json": b"{}"},
         ("m-symbol.json", "m-0000.params", ""), "1.9.1", 1.0,
