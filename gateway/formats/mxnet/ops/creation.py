@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import axis_of, cast, counting, expand, ints, product, refuse, reshape, sizes
+from gateway.formats.mxnet.ops.tools import (
+    axis_of,
+    bounded,
+    cast,
+    counting,
+    expand,
+    ints,
+    product,
+    refuse,
+    reshape,
+    sizes,
+)
 from gateway.graph.registry import op
 
 if TYPE_CHECKING:
@@ -34,7 +46,9 @@ def ones_like(graph: Emit, node: Node) -> str:
 
 def _constant_shape(node: Node) -> list[int]:
     """A size of 0 is one that MXNet finds from the reader (the batch of a state): 1, which broadcasts there."""
-    return [size or 1 for size in node.attrs.ints("shape", ())] or [1]
+    shape = [bounded(node, "a size of shape", size) or 1 for size in node.attrs.ints("shape", ())] or [1]
+    bounded(node, "the number of elements", math.prod(shape))
+    return shape
 
 
 @op("mxnet", "_zeros", "_zeros_without_dtype", "_ones", "_full", "_npi_zeros", "_npi_ones", "_npi_full")
@@ -59,7 +73,11 @@ def arange(graph: Emit, node: Node) -> str:
     if attrs.bool("infer_range", False):
         raise refuse(node, "infer_range is True: its length depends on who reads it; supported is a given stop.")
     start, stop = (0.0, start) if stop is None else (start, stop)
-    values = np.repeat(np.arange(start, stop, step), attrs.int("repeat", 1))
+    if step == 0.0 or not math.isfinite((stop - start) / step):
+        raise refuse(node, f"start {start:g}, stop {stop:g}, step {step:g} make no range.")
+    repeat = bounded(node, "repeat", attrs.int("repeat", 1))
+    bounded(node, "the number of elements", max(0, math.ceil((stop - start) / step)) * repeat)
+    values = np.repeat(np.arange(start, stop, step), repeat)
     return graph.constant("value", values.astype(numpy_dtype(attrs.dtype("dtype", "float32"))))
 
 
@@ -70,8 +88,10 @@ def eye(graph: Emit, node: Node) -> str:
     Attrs  N required, M=0 (N) k=0 dtype=float32
     """
     attrs = node.attrs
-    rows = attrs.int("N")
-    made = np.eye(rows, attrs.int("M", 0) or rows, attrs.int("k", 0))
+    rows = bounded(node, "N", attrs.int("N"))
+    columns = bounded(node, "M", attrs.int("M", 0)) or rows
+    bounded(node, "the number of elements", rows * columns)
+    made = np.eye(rows, columns, attrs.int("k", 0))
     return graph.constant("value", made.astype(numpy_dtype(attrs.dtype("dtype", "float32"))))
 
 

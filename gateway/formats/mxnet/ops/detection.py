@@ -15,6 +15,7 @@ from gateway.core.dtypes import Array
 from gateway.formats.mxnet.ops.nms import column, columns, places, sorted_rows, staying
 from gateway.formats.mxnet.ops.tools import (
     Size,
+    bounded,
     cast,
     expand,
     full,
@@ -70,7 +71,13 @@ def multibox_prior(graph: Emit, node: Node) -> str:
     if (steps <= 0).any():
         steps = np.float32(1) / np.array([height, width], np.float32)
     offsets = np.array(attrs.floats("offsets", (0.5, 0.5)), np.float32)
-    boxes = prior_boxes(height, width, attrs.floats("sizes", (1.0,)), attrs.floats("ratios", (1.0,)), steps, offsets)
+    scales, ratios = attrs.floats("sizes", (1.0,)), attrs.floats("ratios", (1.0,))
+    if len(steps) != 2 or len(offsets) != 2 or not scales or min(ratios, default=1.0) <= 0:
+        raise refuse(
+            node, f"sizes {scales}, ratios {ratios}, {len(steps)} steps, {len(offsets)} offsets make no boxes."
+        )
+    bounded(node, "the number of boxes", height * width * (len(scales) + len(ratios) - 1), 1 << 24)
+    boxes = prior_boxes(height, width, scales, ratios, steps, offsets)
     boxes = np.clip(boxes, 0, 1) if attrs.bool("clip", False) else boxes
     return cast(graph, graph.constant("boxes", boxes[None]), graph.dtype(x))
 
@@ -398,7 +405,8 @@ def proposal(graph: Emit, node: Node) -> str | list[str]:
     y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     shift = (np.stack([x, y, x, y], -1) * stride).reshape(-1, 1, 4).astype(np.float32)
     boxes, score = _proposed(graph, node, batch, count, (shift + base[None]).reshape(-1, 4))
-    before, after = attrs.int("rpn_pre_nms_top_n", 6000), attrs.int("rpn_post_nms_top_n", 300)
+    before = attrs.int("rpn_pre_nms_top_n", 6000)
+    after = bounded(node, "rpn_post_nms_top_n", attrs.int("rpn_post_nms_top_n", 300), 1 << 20)
     before = min(before, count) if before > 0 else count
     rows, _ = sorted_rows(graph, graph.node("Concat", [boxes, unsqueeze(graph, score, [2])], axis=2), score)
     rows = part(graph, rows, 1, 0, before)

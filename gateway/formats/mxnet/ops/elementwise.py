@@ -230,10 +230,10 @@ def smooth_l1(graph: Emit, node: Node) -> str:
     Attrs  scalar=1.0 (s)
     """
     kind = _floats_only(graph, node)
-    x, square = node.inputs[0], node.attrs.float("scalar", 1.0) ** 2
-    size = graph.node("Abs", [x])
-    if square == 0.0:
-        raise refuse(node, "scalar is 0; supported is any other number.")
+    x, sigma = node.inputs[0], node.attrs.float("scalar", 1.0)
+    if not 1e-9 < abs(sigma) < 1e9:
+        raise refuse(node, f"scalar is {sigma:g}; supported are sizes from 1e-9 to 1e9.")
+    size, square = graph.node("Abs", [x]), sigma * sigma
     inside = graph.node("Mul", [graph.node("Mul", [x, x]), full(graph, 0.5 * square, kind)])
     outside = graph.node("Sub", [size, full(graph, 0.5 / square, kind)])
     return graph.node("Where", [graph.node("Less", [size, full(graph, 1 / square, kind)]), inside, outside])

@@ -7,12 +7,24 @@ Rule 2: an index outside is held inside (`clip`), or goes round (`wrap`): ONNX's
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import axis_of, cast, full, ints, refuse, run_time, sizes, transpose, unsqueeze
+from gateway.formats.mxnet.ops.tools import (
+    axis_of,
+    bounded,
+    cast,
+    full,
+    ints,
+    refuse,
+    run_time,
+    sizes,
+    transpose,
+    unsqueeze,
+)
 from gateway.graph.registry import op
 
 if TYPE_CHECKING:
@@ -86,7 +98,7 @@ def one_hot(graph: Emit, node: Node) -> str:
     """
     index, attrs = cast(graph, node.inputs[0], "int64"), node.attrs
     kind = attrs.dtype("dtype", "float32")
-    places = graph.constant("places", np.arange(attrs.int("depth"), dtype=np.int64))
+    places = graph.constant("places", np.arange(bounded(node, "depth", attrs.int("depth"), 1 << 24), dtype=np.int64))
     hit = graph.node("Equal", [unsqueeze(graph, index, [graph.rank(index)]), places])
     on, off = full(graph, attrs.float("on_value", 1.0), kind), full(graph, attrs.float("off_value", 0.0), kind)
     return graph.node("Where", [hit, on, off])
@@ -123,7 +135,9 @@ def scatter_nd(graph: Emit, node: Node) -> str:
     Attrs  shape required
     """
     data, index = node.inputs
-    zeros = graph.constant("zeros", np.zeros(node.attrs.ints("shape"), numpy_dtype(graph.dtype(data))))
+    shape = [bounded(node, "a size of shape", size) for size in node.attrs.ints("shape")]
+    bounded(node, "the number of elements", math.prod(shape))
+    zeros = graph.constant("zeros", np.zeros(shape, numpy_dtype(graph.dtype(data))))
     return graph.node("ScatterND", [zeros, _rows_last(graph, index), data])
 
 

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from gateway.formats.mxnet.emit import Emit, Node
 
 
+LONGEST = 1 << 14  # pixels of a side
+
+
 def _resized(node: Node, height: int, width: int, other: tuple[int, int] | None) -> tuple[int, int]:
     """The size asked for, by mode (bilinear_resize-inl.h)."""
     attrs = node.attrs
     mode = attrs.str("mode", "size")
     scales = [attrs.optional_float(f"scale_{side}") for side in ("height", "width")]
+    if any(scale is not None and not 0 < scale < LONGEST for scale in scales):
+        raise refuse(node, f"its scales are {scales}; supported are positive ones.")
     if mode == "size":
         if scales[0] is not None:
             return int(np.float32(scales[0]) * height), int(np.float32(scales[1] or 1.0) * width)
@@ -55,8 +60,8 @@ def bilinear_resize(graph: Emit, node: Node) -> str:
     height, width = statics(graph, node, x, (2, 3))
     like_ = statics(graph, node, node.inputs[1], (2, 3)) if len(node.inputs) > 1 else None
     made = _resized(node, height, width, (like_[0], like_[1]) if like_ else None)
-    if min(made) < 1:
-        raise refuse(node, f"its result would be {made[0]} x {made[1]}.")
+    if min(made) < 1 or max(made) > LONGEST:
+        raise refuse(node, f"its result would be {made[0]} x {made[1]}; supported are 1 to {LONGEST}.")
     if made == (height, width):
         return x
     batch, channels = sizes(graph, x)[:2]
@@ -83,6 +88,8 @@ def adaptive_pooling(graph: Emit, node: Node) -> str:
     x = node.inputs[0]
     wanted = node.attrs.ints("output_size", ()) or (1,)
     rows, cols = wanted if len(wanted) == 2 else (wanted[0], wanted[0])
+    if not 0 < min(rows, cols) <= max(rows, cols) <= LONGEST:
+        raise refuse(node, f"output_size is {wanted}; supported are 1 to {LONGEST}.")
     if rows == cols == 1:
         return graph.node("GlobalAveragePool", [x])
     height, width = statics(graph, node, x, (2, 3))
@@ -113,7 +120,7 @@ def _grid(graph: Emit, node: Node, x: str) -> str:
         scaled = graph.node("Div", [moved, graph.constant("half", size.astype(kind))])
         return graph.node("Sub", [scaled, like(graph, scaled, 1)])
     shape = node.attrs.ints("target_shape", (0, 0))
-    if len(shape) != 2 or min(shape) < 1:
+    if len(shape) != 2 or min(shape) < 1 or max(shape) > LONGEST:
         raise refuse(node, f"target_shape is {shape}; expected two sizes.")
     flat = np.concatenate([_base(*shape).reshape(2, -1), np.ones((1, shape[0] * shape[1]))])
     matrix = reshape(graph, x, [sizes(graph, x)[0], 2, 3])
@@ -169,11 +176,13 @@ def correlation(graph: Emit, node: Node) -> str:
     kernel, far = attrs.int("kernel_size", 1), attrs.int("max_displacement", 1)
     step, between, pad = attrs.int("stride1", 1), attrs.int("stride2", 1), attrs.int("pad_size", 0)
     height, width = statics(graph, node, node.inputs[0], (2, 3))
+    if min(step, between, kernel) < 1 or kernel % 2 == 0 or pad < 0 or not 0 <= far // between <= 32:
+        found = f"kernel_size {kernel}, max_displacement {far}, strides {step} and {between}, pad_size {pad}"
+        raise refuse(node, f"{found}; supported are odd kernels, strides above 0, up to 65 x 65 displacements.")
     border = far + (kernel - 1) // 2
     rows, cols = (-(-(size + 2 * pad - 2 * border) // step) for size in (height, width))
-    if min(rows, cols, step, between, kernel) < 1 or kernel % 2 == 0:
-        raise refuse(node, f"kernel_size {kernel}, strides {step} and {between} leave {rows} x {cols}; "
-                           "supported are odd kernels and what leaves something.")  # fmt: skip
+    if min(rows, cols) < 1:
+        raise refuse(node, f"kernel_size {kernel} and max_displacement {far} leave {rows} x {cols} of its input.")
     widths = graph.constant("pads", np.array([0, 0, pad, pad, 0, 0, pad, pad], np.int64))
     # A row more behind, as far as the last window may reach past the end.
     first, second = (graph.node("Pad", [x, widths]) for x in node.inputs) if pad else node.inputs
@@ -202,7 +211,10 @@ def deformable_convolution(graph: Emit, node: Node) -> str:
     In     (N, C, H, W), offsets (N, 2*groups*kh*kw, H', W') with y first, weight (O, C/num_group, kh, kw), bias (O)
     Attrs  kernel, num_filter required; stride dilate pad num_group=1 num_deformable_group=1 no_bias=False
     """
-    attrs, (x, offset, weight) = node.attrs, node.inputs[:3]
+    attrs = node.attrs
+    if len(node.inputs) != 4 - attrs.bool("no_bias", False):
+        raise refuse(node, f"has {len(node.inputs)} inputs; expected data, offset, weight, and a bias without no_bias.")
+    x, offset, weight = node.inputs[:3]
     kernel = attrs.ints("kernel")
     stride, dilate = attrs.ints("stride", ()) or (1, 1), attrs.ints("dilate", ()) or (1, 1)
     pad, groups = attrs.ints("pad", ()) or (0, 0), attrs.int("num_group", 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.formats.mxnet.ops.tools import (
     axis_of,
+    bounded,
     expand,
     part,
     product,
@@ -98,7 +99,8 @@ def rnn(graph: Emit, node: Node) -> str | list[str]:
     """
     attrs = node.attrs
     cell, states = _checked(graph, node)
-    hidden, layers = attrs.int("state_size"), attrs.int("num_layers")
+    hidden = bounded(node, "state_size", attrs.int("state_size"), 1 << 20)
+    layers = bounded(node, "num_layers", attrs.int("num_layers"), 256)
     directions = 2 if attrs.bool("bidirectional", False) else 1
     x, batch = node.inputs[0], sizes(graph, node.inputs[0])[1]
     widths = [static(graph, node, x, 2)] + [directions * hidden] * (layers - 1)

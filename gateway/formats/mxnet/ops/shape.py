@@ -17,6 +17,7 @@ from gateway.formats.mxnet.ops.tools import (
     Product,
     Size,
     axis_of,
+    bounded,
     ints,
     part,
     product,
@@ -303,7 +304,7 @@ def slice_channel(graph: Emit, node: Node) -> str | list[str]:
 
     Attrs  num_outputs required, axis=1, squeeze_axis=False: parts of size 1 lose the axis
     """
-    x, count = node.inputs[0], node.attrs.int("num_outputs")
+    x, count = node.inputs[0], bounded(node, "num_outputs", node.attrs.int("num_outputs"), 1 << 12)
     axis = axis_of(node, node.attrs.int("axis", 1), graph.rank(x))
     size = static(graph, node, x, axis)
     drop = node.attrs.bool("squeeze_axis", False)
@@ -321,12 +322,14 @@ def split_v2(graph: Emit, node: Node) -> list[str]:
     """
     x, sections = node.inputs[0], node.attrs.int("sections", 0)
     axis = axis_of(node, node.attrs.int("axis", 1), graph.rank(x))
-    if sections > 0:
+    if bounded(node, "sections", sections, 1 << 12):
         size = static(graph, node, x, axis)
         lengths = [size // sections + (number < size % sections) for number in range(sections)]
         starts = [sum(lengths[:number]) for number in range(sections)]
     else:
         starts = list(node.attrs.ints("indices"))
+        if not starts:
+            raise refuse(node, "has neither indices nor sections.")
     ends = [*starts[1:], None]
     parts = [part(graph, x, axis, start, end) for start, end in zip(starts, ends, strict=True)]
     return [squeeze(graph, made, [axis]) for made in parts] if node.attrs.bool("squeeze_axis", False) else parts

@@ -62,6 +62,16 @@ def refuse(node: Node, what: str, hint: str = "") -> ConversionError:
     return ConversionError(f"MXNet node {node.name!r} ({node.op}): {what}", hint=hint)
 
 
+LARGEST = 1 << 26  # numbers in a constant that attributes ask for
+
+
+def bounded(node: Node, what: str, count: int, most: int = LARGEST) -> int:
+    """`count`, which an attribute says: a file must not make us allocate what it likes. Errors: ConversionError."""
+    if not 0 <= count <= most:
+        raise refuse(node, f"{what} is {count}; supported is up to {most}.")
+    return count
+
+
 def ints(graph: Emit, values: Sequence[int]) -> str:
     """An int64 vector."""
     return graph.constant("ints", np.array(values, dtype=np.int64))
