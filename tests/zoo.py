@@ -22,7 +22,21 @@ from gateway.config import cache_folder
 from tests.environments import environment
 
 ROWS = Path(__file__).with_name("zoo.toml")
-KEYS = {"name", "pypi", "file", "path", "make", "inputs", "integers", "sha256", "format", "verdict", "slow", "why"}
+KEYS = {
+    "name",
+    "pypi",
+    "file",
+    "path",
+    "make",
+    "inputs",
+    "integers",
+    "scale",
+    "sha256",
+    "format",
+    "verdict",
+    "slow",
+    "why",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Row:
     make: str = ""
     inputs: dict[str, list[int]] = field(default_factory=dict)
     integers: dict[str, int] = field(default_factory=dict)
+    scale: float = 1.0
     slow: bool = False
     why: str = ""
 
@@ -78,14 +93,20 @@ def _made(row: Row) -> Path:
 
     environment("mxnet")
     code = [Path(__file__).parent / "formats" / "mxnet" / f"{name}.py" for name in ("gluon", "heads", "child")]
-    text = json.dumps([row.make, row.inputs, row.integers, *(path.read_text() for path in code)])
+    text = json.dumps([row.make, row.inputs, row.integers, row.scale, *(path.read_text() for path in code)])
     wanted = _cache() / f"{row.make.split()[-1].rpartition(':')[2]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if not wanted.is_dir():
         wanted.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=wanted.parent) as folder:
             part = Path(folder) / "made"
             part.mkdir()
-            told = {"folder": str(part), "what": row.make, "inputs": row.inputs, "integers": row.integers}
+            told = {
+                "folder": str(part),
+                "what": row.make,
+                "inputs": row.inputs,
+                "integers": row.integers,
+                "scale": row.scale,
+            }
             run_child("tests.formats.mxnet.gluon:make", told, "mxnet")
             part.replace(wanted)
     return wanted

@@ -33,6 +33,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # for tests/zoo.py, wherever this is started from
 
+from gateway.errors import GatewayError  # noqa: E402
 from tests import zoo  # noqa: E402
 
 STATE = ROOT / "docs" / "certified.json"
@@ -213,7 +214,13 @@ def main() -> int:
         if arguments.only not in row.name:
             continue
         if arguments.again or not done(state.get(row.name), row, code):
-            state[row.name] = {"row": asdict(row), "seen": certify(row), "commit": now, "code": code}
+            try:
+                seen = certify(row)
+            except GatewayError as error:  # a model that cannot be made
+                wrong += 1
+                print(f"{row.name}: no fixture: {error.message}")
+                continue
+            state[row.name] = {"row": asdict(row), "seen": seen, "commit": now, "code": code}
             write(state, rows)
         seen = state[row.name]["seen"]
         fits = seen["verdict"] == row.verdict

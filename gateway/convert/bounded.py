@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gateway.core.compare import Comparison
+from gateway.core.compare import Comparison, compare
+from gateway.process import wire
 
 STEP = 2.0**-21  # a few steps of float32 at 1.0: onnxruntime's Sigmoid is off by up to 2.4e-7
 LIMIT = "float32, judged before the operator"
@@ -32,10 +33,21 @@ def doubtful(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 
 def arguments(failed: Sequence[Comparison], inputs: Mapping[str, Path]) -> list[dict[str, str]] | None:
-    """What the Job `gateway.formats.tails:before` is asked; None when a case's inputs are not known."""
+    """What the Job `gateway.formats.tails:ours` is asked; None when a case's inputs are not known."""
     if any(c.case not in inputs for c in failed):
         return None
     return [{"case": c.case, "output": c.output, "inputs": str(inputs[c.case].absolute())} for c in failed]
+
+
+def compared(answers: Sequence[Mapping[str, Any]], files: Sequence[str]) -> list[dict[str, Any]]:
+    """Answers of `tails:ours` with the comparison to the judge's tensor, those the judge can show."""
+    found = []
+    for answer, file in zip(answers, files, strict=True):
+        if file:
+            name = answer["tensor"]
+            both = [wire.load(Path(path))[name] for path in (file, answer["file"])]
+            found.append({**answer, "comparison": compare(both[0], both[1], output=name).to_json()})
+    return found
 
 
 def settled(

@@ -278,14 +278,15 @@ def _tails(
         "asked": asked,
     }
     try:
-        value = jobs.run(
-            "gateway.formats.tails:before", arguments, environment=question.environment, stage="tails"
-        ).value
+        ours = jobs.run("gateway.formats.tails:ours", arguments, environment="base", stage="tails").value["answers"]
+        arguments["answers"] = ours
+        shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=question.environment, stage="tails")
+        before = bounded.compared(ours, shown.value["files"])
     except JobCancelled:
         raise
     except GatewayError:
         return verification  # it failed before, and stays so
-    again = bounded.settled(verification.comparisons, failed, value["answers"])
+    again = bounded.settled(verification.comparisons, failed, before)
     return verification if again is None else _verdict(answers, list(again), unstable, question, "")
 
 

@@ -1,4 +1,4 @@
-"""Child task: outputs of Sigmoid, Softmax and Tanh, judged before and over the operator (see convert/bounded.py)."""
+"""Child tasks: outputs of Sigmoid, Softmax and Tanh, judged before and over the operator (see convert/bounded.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from gateway.core.compare import compare
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.signature import Signature
 from gateway.formats.tasks import Job, Subject
@@ -17,40 +16,50 @@ BOUNDED = ("Sigmoid", "Softmax", "Tanh")
 """Operators whose range is within [-1, 1]."""
 
 
-def before(job: Job) -> dict[str, Any]:
-    """`signature`, `artifact` (an ONNX file), `asked` ([{"case", "output", "inputs": file}]).
+def ours(job: Job) -> dict[str, Any]:
+    """`signature`, `artifact` (an ONNX file), `asked` ([{"case", "output", "inputs": file}]); runs in `base`.
 
-    -> {"answers": [{"case", "output", "operator", "comparison", "own_error"}]}. For an output that an
-    operator of BOUNDED makes: `comparison` is the judge's and the artifact's tensor that goes into it,
-    `own_error` the largest error of the artifact's output against that operator applied in float64 to the
-    artifact's own tensor. Elsewhere "comparison" is None.
+    -> {"answers": [{"case", "output", "inputs", "operator", "tensor", "file", "own_error"}]}, one for each output
+    that an operator of BOUNDED makes: `tensor` goes into it, the artifact's value of that is in `file`, and
+    `own_error` is the largest error of the output against the operator applied to it in float64.
     """
     import onnx
 
-    subject = Subject.of(job.arguments)
     signature = Signature.from_json(job.arguments["signature"])
     path = Path(job.arguments["artifact"])
     model = onnx.load(str(path), load_external_data=False)
     makers = {name: node for node in model.graph.node for name in node.output}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
-    judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
     answers: list[dict[str, Any]] = []
-    for asked in job.arguments["asked"]:
+    for number, asked in enumerate(job.arguments["asked"]):
         spec = signature.output(asked["output"])
         maker = makers.get(spec.tensor) if spec is not None else None
-        answer: dict[str, Any] = {"case": asked["case"], "output": asked["output"], "operator": "", "comparison": None}
-        if maker is not None and maker.op_type in BOUNDED and not maker.domain and judge is not None:
-            inputs, inner = wire.load(Path(asked["inputs"])), maker.input[0]
-            theirs = {name: value for _, _, found in judge.nodes(inputs) for name, value in found.items()}
-            went_in, came_out = _served(
-                model, path.parent, {s.tensor: inputs[s.name] for s in signature.inputs}, (inner, maker.output[0])
-            )
-            answer["operator"] = maker.op_type
-            if inner in theirs:
-                answer["comparison"] = compare(theirs[inner], went_in, output=inner).to_json()
-                answer["own_error"] = _own_error(maker, opsets.get("", 1), went_in, came_out)
-        answers.append(answer)
+        if maker is None or maker.op_type not in BOUNDED or maker.domain:
+            continue
+        inputs, inner = wire.load(Path(asked["inputs"])), maker.input[0]
+        feeds = {s.tensor: inputs[s.name] for s in signature.inputs}
+        went_in, came_out = _served(model, path.parent, feeds, (inner, maker.output[0]))
+        wire.save(job.out / str(number), {inner: went_in})
+        own_error = _own_error(maker, opsets.get("", 1), went_in, came_out)
+        found = {"operator": maker.op_type, "tensor": inner, "file": str(job.out / str(number)), "own_error": own_error}
+        answers.append(asked | found)
     return {"answers": answers}
+
+
+def theirs(job: Job) -> dict[str, Any]:
+    """`signature`, `answers` of `ours` -> {"files": [file or ""]}: the judge's values; runs where the judge does."""
+    subject = Subject.of(job.arguments)
+    signature = Signature.from_json(job.arguments["signature"])
+    judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
+    files = []
+    for number, answer in enumerate(job.arguments["answers"]):
+        inputs, wanted = wire.load(Path(answer["inputs"])), answer["tensor"]
+        shown = (found for _, _, found in judge.nodes(inputs)) if judge is not None else iter(())
+        value = next((found[wanted] for found in shown if wanted in found), None)
+        if value is not None:
+            wire.save(job.out / str(number), {wanted: value})
+        files.append("" if value is None else str(job.out / str(number)))
+    return {"files": files}
 
 
 def _served(model: Any, folder: Path, feeds: Tensors, names: tuple[str, ...]) -> list[Array]:

@@ -32,6 +32,7 @@ def trunk(x: Any, name: str, filters: tuple[int, ...] = (8, 16)) -> list[Any]:
     import mxnet as mx  # noqa: TID251  this runs in MXNet's own Environment
 
     stages = []
+    x = x * (1 / 128)  # pictures come with values up to 255
     for number, count in enumerate(filters):
         x = mx.sym.Convolution(
             x, num_filter=count, kernel=(3, 3), stride=(2, 2), pad=(1, 1), name=f"{name}_conv{number}"
