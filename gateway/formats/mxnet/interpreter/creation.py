@@ -19,7 +19,7 @@ def _shape(node: Node) -> tuple[int, ...]:
     return tuple(n or 1 for n in node.attrs.ints("shape", ())) or (1,)
 
 
-@op("_zeros", "_zeros_without_dtype", "_npi_zeros", dtype=attr_dtype())
+@op("_zeros", "_npi_zeros", dtype=attr_dtype())
 def zeros(node: Node) -> Array:
     """Zeros of `shape`."""
     return np.zeros(_shape(node))

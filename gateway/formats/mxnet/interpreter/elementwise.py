@@ -142,7 +142,7 @@ for _names, _function in UNARY.items():
 
 @op(
     "identity", "_copy", "_np_copy", "_npi_copy", "BlockGrad", "stop_gradient", "_sparse_stop_gradient", "make_loss",
-    "_sparse_make_loss", "MakeLoss", "_CrossDeviceCopy", "_contrib_gradientmultiplier", "_copyto", "_npi_copyto",
+    "_sparse_make_loss", "MakeLoss", "_CrossDeviceCopy", "_contrib_gradientmultiplier",
 )  # fmt: skip
 def identity(node: Node, x: Array) -> Array:
     """The input itself: what losses and gradient stops are at inference."""

@@ -71,14 +71,6 @@ def scatter_nd(node: Node, x: Array, indices: Array) -> Array:
     return out
 
 
-@op("_scatter_set_nd")
-def scatter_set_nd(node: Node, base: Array, x: Array, indices: Array) -> Array:
-    """`base` with x written at `indices`."""
-    out = base.copy()
-    out[tuple(whole(row) for row in indices)] = x
-    return out
-
-
 @op("one_hot", "_npx_one_hot", dtype=attr_dtype())
 def one_hot(node: Node, indices: Array) -> Array:
     """`on_value` at the index, `off_value` elsewhere; a row without a place for its index is all off."""
@@ -105,14 +97,6 @@ def where_right_scalar(node: Node, condition: Array, x: Array) -> Array:
 def where_left_scalar(node: Node, condition: Array, x: Array) -> Array:
     """The number `scalar` where the condition is not 0, else x."""
     return np.where(condition != 0, node.attrs.float("scalar", 0.0), x)
-
-
-@op("fill_element_0index")
-def fill_element(node: Node, x: Array, values: Array, indices: Array) -> Array:
-    """x with one element of each row replaced."""
-    out = x.copy()
-    out[np.arange(x.shape[0]), whole(indices)] = values
-    return out
 
 
 @op("_unravel_index", "unravel_index")
@@ -167,11 +151,3 @@ def _window(node: Node) -> tuple[slice, ...]:
     begin, end = node.attrs.optional_ints("begin") or (), node.attrs.optional_ints("end") or ()
     step = node.attrs.optional_ints("step") or (None,) * len(begin)
     return tuple(slice(*part) for part in zip(begin, end, step, strict=True))
-
-
-@op("_sparse_retain")
-def retain(node: Node, x: Array, indices: Array) -> Array:
-    """Rows at `indices`, zeros in the others."""
-    out = np.zeros_like(x)
-    out[whole(indices)] = x[whole(indices)]
-    return out

@@ -41,7 +41,6 @@ REDUCTIONS: dict[tuple[str, ...], Callable[..., Any]] = {
     ("nanprod",): _nan_as(1.0, np.prod),
     ("max", "max_axis"): np.max,
     ("min", "min_axis"): np.min,
-    ("_square_sum",): lambda x, **how: np.sum(x * x, **how),
 }
 
 

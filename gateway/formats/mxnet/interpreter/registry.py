@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gateway.core.dtypes import Array
+from gateway.core.dtypes import Array, numpy_dtype
 from gateway.errors import ConversionError
 from gateway.graph import registry
 
@@ -52,12 +52,9 @@ class Value:
         return cls(np.asarray(array, dtype=np.float64 if name in FLOATS else np.dtype(name)), name)
 
     def native(self) -> Array:
-        """The array in MXNet's own dtype."""
-        if self.dtype == "bfloat16":
-            import ml_dtypes
-
-            return self.array.astype(ml_dtypes.bfloat16)
-        return self.array.astype(self.dtype)
+        """The array in MXNet's own dtype; what is beyond it becomes infinite, as there."""
+        with np.errstate(all="ignore"):
+            return self.array.astype(numpy_dtype(self.dtype))
 
 
 Str: TypeAlias = str  # the class below has methods of these names

@@ -253,4 +253,15 @@ CREATED = {
     "arange_like: repeat": Case("_contrib_arange_like", {"repeat": 2, "axis": 1}, M),
 }
 
-ROWS = {**SHAPES, **REDUCTIONS, **INDEXING, **PRODUCTS, **SEQUENCES, **CREATED}
+NUMPY = {
+    **{f"_np_{op} over one axis": Case(f"_np_{op}", {"axis": "(1,)"}, M) for op in ("sum", "prod", "max", "min")},
+    **{f"_np_{op} keeps axes": Case(f"_np_{op}", {"axis": "(0, 1)", "keepdims": True}, X) for op in ("sum", "max")},
+    "_npi_mean": Case("_npi_mean", {"axis": "(0,)"}, M),
+    "_np_dot of matrices": Case("_np_dot", {}, {"a": (3, 4), "b": (4, 5)}),
+    "_npi_matmul broadcasts": Case("_npi_matmul", {}, {"a": (2, 1, 3, 4), "b": (5, 4, 2)}),
+    "gelqf": Case("_linalg_gelqf", {}, {"a": (2, 3, 4)}),
+    "cast_storage": Case("cast_storage", {"stype": "default"}, M),
+    "_npi_arange": Case("_npi_arange", {"start": 1, "stop": 4, "step": 0.5}),
+}
+
+ROWS = {**NUMPY, **SHAPES, **REDUCTIONS, **INDEXING, **PRODUCTS, **SEQUENCES, **CREATED}
