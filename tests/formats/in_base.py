@@ -153,3 +153,33 @@ def change_weight(job: Any) -> dict[str, Any]:
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     (job.out / "model.onnx").write_bytes(model.SerializeToString())
     return {}
+
+
+def graph_builder_keeps(job: Any) -> dict[str, Any]:
+    """What GraphBuilder writes of what it was given: renamed, unread, without dimensions."""
+    from gateway.graph.builder import LARGE, GraphBuilder
+
+    graph = GraphBuilder("toy")
+    x = graph.input("data", "float32", (None, 3), ("batch",))
+    half = graph.constant("half", np.asarray(0.5, np.float32))
+    graph.constant("unread", np.zeros(7, np.float32))
+    large = graph.constant("large", np.ones((LARGE, 3), np.float32).T)
+    scaled = graph.node("Mul", [x, half], name="scale")
+    graph.node("Relu", [scaled], name="dead")
+    y = graph.node("MatMul", [scaled, large], name="fc")
+    twice = graph.node("Add", [y, y], name="twice")
+    renamed = [graph.rename(y, "fc_output"), graph.rename(twice, "data")]
+    graph.output(renamed[1])
+    model = graph.build()
+    try:
+        graph.rename("half", "quarter")
+        refused = ""
+    except GatewayError as error:
+        refused = error.message
+    return {
+        "renamed": renamed,
+        "nodes": [[list(node.input), list(node.output)] for node in model.graph.node],
+        "weights": {tensor.name: list(tensor.dims) for tensor in model.graph.initializer},
+        "inputs": [value.name for value in model.graph.input],
+        "refused": refused,
+    }

@@ -41,3 +41,28 @@ ERRORS = {
 @pytest.mark.parametrize(("name", "words"), ERRORS.items(), ids=ERRORS.keys())
 def test_errors(name: str, words: str, built: dict[str, Any], tmp_path: Path) -> None:
     assert built["errors"].get(name, "").startswith(words), built["errors"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return in_base("tests.formats.in_base:graph_builder_keeps", {}, tmp_path_factory.mktemp("kept") / "job").value
+
+
+def test_a_renamed_tensor_is_renamed_where_it_is_read(kept: dict[str, Any]) -> None:
+    assert kept["renamed"] == ["fc_output", "data_2"]
+    assert kept["nodes"] == [
+        [["data", "half"], ["scale"]],
+        [["scale", "large"], ["fc_output"]],
+        [["fc_output", "fc_output"], ["data_2"]],
+    ]
+    assert kept["refused"] == "toy: no node makes 'half', so it cannot become 'quarter'."
+
+
+def test_what_no_output_needs_is_not_written(kept: dict[str, Any]) -> None:
+    assert "unread" not in kept["weights"]
+    assert not [node for node in kept["nodes"] if "dead" in node[1]]
+
+
+def test_constants_keep_their_shape_and_are_no_inputs(kept: dict[str, Any]) -> None:
+    assert kept["weights"] == {"half": [], "large": [3, 4096]}
+    assert kept["inputs"] == ["data"]

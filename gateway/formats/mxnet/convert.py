@@ -47,7 +47,17 @@ SLOTS = {
 }  # fmt: skip
 """Inputs, by operator, that hold weights: a variable there that the file does not have is missing, not an input."""
 ENDINGS = ("_weight", "_bias", "_gamma", "_beta", "_moving_mean", "_moving_var", "_running_mean", "_running_var")
-BROKEN = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, AttributeError, RuntimeError)
+BROKEN = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
 SHOWN = 8
 
 

@@ -33,7 +33,7 @@ from gateway.formats.mxnet.known import KnownSizes
 from gateway.graph.builder import GraphBuilder
 
 FORMAT_NAME = "mxnet"
-BROKEN = (ValueError, TypeError, KeyError, IndexError, OverflowError, ZeroDivisionError, AttributeError)
+BROKEN = (ValueError, TypeError, KeyError, IndexError, OverflowError, ZeroDivisionError, AttributeError, MemoryError)
 """What a function of an operator raises over a node with too few inputs, or attributes that contradict each other."""
 SMALL = 4096  # elements; constants up to here are shown to shape inference
 

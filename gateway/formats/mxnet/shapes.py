@@ -13,6 +13,7 @@ Rule 2: the first size is the batch and free, unless the owner gives a number; `
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from gateway.formats.mxnet.symbol import Symbol, SymbolNode
 COMMON = (28, 32, 64, 96, 112, 128, 160, 192, 224, 227, 256, 299, 300, 320, 331, 384, 416, 448, 480, 512, 608, 640)
 """Sizes of pictures that models are trained on; one of several that fit is taken when it is the only one of these."""
 MAX_SIDE = 1024
+MAX_ELEMENTS = 1 << 31
 OWNER, MAR, HINT = "--input or model.toml", "signature.json", "__shape__ in the symbol"
 
 
@@ -74,6 +76,11 @@ def solve(
             missing.append(node.name)
             candidates += [f"{node.name}:{kind}{format_shape(shape)}" for shape in found]
             continue
+        if math.prod(size or 1 for size in found.shape) > MAX_ELEMENTS:
+            raise ConversionError(
+                f"input {node.name!r} has the shape {format_shape(found.shape)} ({found.source}), "
+                f"over {MAX_ELEMENTS} elements a row."
+            )
         facts.append(Fact(f"shape of {node.name}", format_shape(found.shape), found.source))
         public = option.name if option else node.name
         specs.append(TensorSpec(public, kind, found.shape, node.name, _symbols(node, found.shape)))

@@ -118,6 +118,11 @@ CASES = {
         classifier(), WEIGHTS, ModelOptions(inputs=(TensorOption("image", "data", "", (None, 4)),))
     ),
     "two heads of one name": Case(same_names()),
+    "an input and a weight as heads": Case((lambda g: (g[0], ((0, 0), (1, 0), *g[1])))(classifier()), WEIGHTS),
+    "a picture that no memory holds": Case(
+        picture(pooling_convention="full", pool_type="avg"), KERNEL,
+        ModelOptions(inputs=(TensorOption("data", "", "", (1, 3, 26000, 26000)),)),
+    ),
     "unused weights": Case(classifier(), WEIGHTS | {"arg:fc9_weight": W}),
     "bare names": Case(classifier(), {name.partition(":")[2]: array for name, array in WEIGHTS.items()}),
     "NaN": Case(classifier(), WEIGHTS | {"arg:fc1_bias": np.array([1, np.nan, 2], np.float32)}),
@@ -240,6 +245,13 @@ def test_what_an_inner_output_does_not_need_is_unused(found: dict[str, Any]) -> 
     }  # fmt: skip
 
 
+def test_an_input_and_a_weight_as_heads(found: dict[str, Any]) -> None:
+    answers = found["an input and a weight as heads"]["answers"]
+    np.testing.assert_allclose(answers["data"], np.arange(8).reshape(2, 4) / 10, rtol=1e-6)
+    np.testing.assert_allclose(answers["fc1_weight"], W)
+    np.testing.assert_allclose(answers["softmax_output"], expected()[1], rtol=1e-5)
+
+
 def test_two_heads_of_one_name(found: dict[str, Any]) -> None:
     answers = found["two heads of one name"]["answers"]
     assert list(answers) == ["a_output", "a_output_2"]
@@ -319,6 +331,10 @@ REFUSED = {
         "ConversionError",
         "MXNet node 'p' (Pooling): needs to know dimension 2 of 'c_output', which is [?,2,?,?]",
     ),
+    "a picture that no memory holds": (
+        "ConversionError",
+        "MXNet node 'p' (Pooling): an average over 169000000 windows",
+    ),
     "too few inputs": ("CorruptModel", "MXNet node 'n0' (BatchNorm) with 1 inputs and {} breaks its converter"),
     "no shape": ("NeedsInputShape", "does not say the shape of its input 'data'"),
     "an attribute that cannot be read": ("ConversionError", "act_type='relu6' is not supported"),
@@ -344,7 +360,7 @@ def test_refused(name: str, kind: str, words: str, found: dict[str, Any]) -> Non
 def test_every_row_is_tested() -> None:
     tested = {*SAME, *OUTPUTS, *REFUSED, *ACTIVATIONS}
     left = {"two heads of one name", "an input under another name", "NaN", "half precision", "indices",
-            "no weights needed", "signature.json", "height and width free"}  # fmt: skip
+            "signature.json", "no weights needed", "height and width free", "an input and a weight as heads"}  # fmt: skip
     assert set(CASES) | {"weights alone"} == tested | left
 
 

@@ -68,6 +68,12 @@ def test_sizes_that_the_owner_leaves_free_have_names_of_their_own() -> None:
     assert spec.symbols == ("batch", "", "data_2", "data_3")
 
 
+def test_a_shape_that_nothing_holds() -> None:
+    option = TensorOption("data", "", "", (None, 3, 1 << 30, 1 << 30))
+    with pytest.raises(ConversionError, match=r"'data' has the shape \[\?,3,1073741824,1073741824\]"):
+        solve(*relu(), options=(option,))
+
+
 def test_a_batch_that_the_owner_fixes_is_fixed() -> None:
     (spec,), _ = solve(*relu(), options=(TensorOption("data", "", "", (2, 3)),))
     assert (spec.shape, spec.symbols) == ((2, 3), ("", ""))

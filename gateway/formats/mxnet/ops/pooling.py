@@ -12,6 +12,7 @@ Rule 2: sizes that a rule needs and that are free are refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from gateway.graph.registry import op
 
 if TYPE_CHECKING:
     from gateway.formats.mxnet.emit import Emit, Node
+
+MAX_MAP = 1 << 26  # elements of the constant map of divisors
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,12 @@ def _avg(graph: Emit, x: str, shape: _Windows, counted: bool, whole: bool) -> st
     mean = graph.node("AveragePool", [padded], kernel_shape=shape.kernel, strides=shape.stride)
     if whole:
         return mean
+    sizes = [graph.size(x, axis + 2) for axis in range(len(shape.kernel))]
+    count = math.prod(shape.count(axis, size) for axis, size in enumerate(sizes))
+    if count > MAX_MAP:
+        raise graph.error(f"an average over {count} windows of different sizes is not supported; {MAX_MAP} are")
     divisors = np.ones((), np.float64)
-    for axis in range(len(shape.kernel)):
-        size = graph.size(x, axis + 2)
+    for axis, size in enumerate(sizes):
         k, p = shape.kernel[axis], shape.pad[axis]
         start = np.arange(shape.count(axis, size)) * shape.stride[axis] - p
         end = np.minimum(start + k, size + p)
