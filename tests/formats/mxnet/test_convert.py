@@ -360,7 +360,8 @@ def test_refused(name: str, kind: str, words: str, found: dict[str, Any]) -> Non
 def test_every_row_is_tested() -> None:
     tested = {*SAME, *OUTPUTS, *REFUSED, *ACTIVATIONS}
     left = {"two heads of one name", "an input under another name", "NaN", "half precision", "indices",
-            "signature.json", "no weights needed", "height and width free", "an input and a weight as heads"}  # fmt: skip
+            "signature.json", "no weights needed", "height and width free",
+            "an input and a weight as heads"}  # fmt: skip
     assert set(CASES) | {"weights alone"} == tested | left
 
 
