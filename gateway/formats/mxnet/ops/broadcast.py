@@ -225,7 +225,7 @@ for _name, _names in REVERSED.items():
     _numpy(_name, f"_npi_r{NUMPY_WORDS.get(_name, _name)}_scalar", scalar=True, left=True)
 
 
-@op("mxnet", "add_n", "ElementWiseSum", "_sum")
+@op("mxnet", "add_n", "ElementWiseSum")
 def add_n(graph: Emit, node: Node) -> str:
     """Sum of all inputs, which have one shape and type.
 

@@ -292,7 +292,7 @@ def roi_pooling(graph: Emit, node: Node) -> str:
 def roi_align(graph: Emit, node: Node) -> str:
     """Mean of samples in each bin of each region, unrounded.
 
-    In     (N, C, H, W); regions (R, 5): batch index, x1, y1, x2, y2; or (R, 4) of the first picture
+    In     (N, C, H, W); regions (R, 5): batch index, x1, y1, x2, y2
     Out    (R, C, pooled_size)
     Attrs  pooled_size required, spatial_scale required, sample_ratio=-1 (as many as the bin is long)
            aligned=False position_sensitive=False (the only one)
@@ -301,16 +301,10 @@ def roi_align(graph: Emit, node: Node) -> str:
     size, attrs = node.attrs.ints("pooled_size"), node.attrs
     if attrs.bool("position_sensitive", False):
         raise refuse(node, "position_sensitive is True; supported is False.")
-    wide = static(graph, node, regions, 1)
-    if wide not in (4, 5) or len(size) != 2:
-        raise refuse(node, f"regions of {wide} numbers into {size}; expected 4 or 5 numbers and two sizes.")
-    count = sizes(graph, regions)[0]
-    boxes = regions if wide == 4 else part(graph, regions, 1, 1, 5)
-    batch = (
-        cast(graph, reshape(graph, part(graph, regions, 1, 0, 1), [count]), "int64")
-        if wide == 5
-        else expand(graph, ints(graph, [0]), [count])
-    )
+    if static(graph, node, regions, 1) != 5 or len(size) != 2:
+        raise refuse(node, f"pooled_size is {size}; expected two sizes, and regions of 5 numbers.")
+    boxes = part(graph, regions, 1, 1, 5)
+    batch = cast(graph, reshape(graph, part(graph, regions, 1, 0, 1), [sizes(graph, regions)[0]]), "int64")
     return graph.node(
         "RoiAlign", [x, boxes, batch], mode="avg", output_height=size[0], output_width=size[1],
         sampling_ratio=max(attrs.int("sample_ratio", -1), 0), spatial_scale=attrs.float("spatial_scale"),

@@ -196,6 +196,7 @@ def _register(name: str, function: Unary, says: str, *, kinds: str) -> None:
         "relu": ("relu", "_npx_relu"),
         "logical_not": ("logical_not",),
         "rcbrt": ("rcbrt",),
+        "round": ("round",),
         "rsqrt": ("rsqrt",),
     }
     op("mxnet", *spellings.get(name, (name, f"_npi_{name}")))(whole)
@@ -287,7 +288,7 @@ def amp_multicast(graph: Emit, node: Node) -> list[str]:
     return [cast(graph, x, wanted) for x in node.inputs]
 
 
-@op("mxnet", "_copy", "identity", "_copyto", "_CrossDeviceCopy", "_np_copy", "_npi_copy")
+@op("mxnet", "_copy", "identity", "_np_copy", "_npi_copy")
 @op("mxnet", "_identity_with_attr_like_rhs")
 def copy(graph: Emit, node: Node) -> str:
     """The first input, as it is."""

@@ -410,11 +410,10 @@ def repeat(graph: Emit, node: Node) -> str:
 def reverse(graph: Emit, node: Node) -> str:
     """Axes back to front.
 
-    Attrs  axis required (numpy's spelling: None is all)
+    Attrs  axis required
     """
     x = node.inputs[0]
-    named = node.attrs.ints("axis", ()) if node.op == "_npi_flip" else node.attrs.ints("axis")
-    axes = [axis_of(node, axis, graph.rank(x)) for axis in named] or list(range(graph.rank(x)))
+    axes = [axis_of(node, axis, graph.rank(x)) for axis in node.attrs.ints("axis")]
     far, count = np.iinfo(np.int64), len(axes)
     return graph.node(
         "Slice",

@@ -55,6 +55,15 @@ PROPOSAL = {"rpn_pre_nms_top_n": 60, "rpn_post_nms_top_n": 12, "feature_stride":
             "ratios": "(0.5, 1, 2)", "rpn_min_size": 8}  # fmt: skip
 RPN = RANDOM.uniform(0, 1, (2, 12, 4, 5)).astype(np.float32)
 MOVES = (RANDOM.standard_normal((2, 24, 4, 5)) * 0.3).astype(np.float32)
+WIDE_ANCHORS = ANCHORS * np.float32(1.6) - np.float32(0.3)
+TWINS = ANCHORS.copy()
+TWINS[:, 1::2] = TWINS[:, ::2]
+TWIN_ROWS = MANY.copy()
+TWIN_ROWS[:, 1::2, 2:] = TWIN_ROWS[:, ::2, 2:]
+TWIN_ROWS[:, 1::2, 0] = TWIN_ROWS[:, ::2, 0]
+MORE = np.concatenate([MANY, RANDOM.uniform(0, 1, (2, 40, 3)).astype(np.float32)], -1)
+DEFAULT_RPN = RANDOM.uniform(0, 1, (1, 24, 6, 7)).astype(np.float32)
+DEFAULT_MOVES = (RANDOM.standard_normal((1, 48, 6, 7)) * 0.3).astype(np.float32)
 
 CASES = {
     "priors, defaults": Case("_contrib_MultiBoxPrior", inputs={"data": (1, 3, 4, 5)}),
@@ -183,5 +192,22 @@ CASES = {
     ),
     "MultiProposal with a free batch": Case(
         "_contrib_MultiProposal", PROPOSAL, {"s": RPN, "d": MOVES, "i": INFO}, free=True
+    ),
+    "box_nms, more columns": Case("_contrib_box_nms", {**EVERY, "out_format": "center"}, {"data": MORE}),
+    "box_nms, equal boxes at the threshold 1 stay": Case(
+        "_contrib_box_nms", {"id_index": 0, "overlap_thresh": 1.0}, {"data": TWIN_ROWS}
+    ),
+    "box_nms of none": Case("_contrib_box_nms", {"topk": 0}, {"data": MANY}),
+    "MultiBoxDetection, clipped by default": Case(
+        "_contrib_MultiBoxDetection", inputs={"p": SCORES, "o": OFFSETS, "a": WIDE_ANCHORS}
+    ),
+    "MultiBoxDetection, equal boxes at the threshold 1 go": Case(
+        "_contrib_MultiBoxDetection", {"nms_threshold": 1.0}, {"p": SCORES, "o": OFFSETS * np.float32(0), "a": TWINS}
+    ),
+    "MultiBoxDetection, another threshold": Case(
+        "_contrib_MultiBoxDetection", {"threshold": 0.45}, {"p": SCORES, "o": OFFSETS, "a": ANCHORS}
+    ),
+    "Proposal, defaults": Case(
+        "_contrib_Proposal", inputs={"s": DEFAULT_RPN, "d": DEFAULT_MOVES, "i": np.array([[96, 112, 1.0]], np.float32)}
     ),
 }

@@ -146,4 +146,21 @@ CASES |= {
     "_arange, one number": Case("_arange", {"start": 0, "stop": 5, "dtype": "int32"}),
     "_arange backwards": Case("_arange", {"start": 5, "stop": 0, "step": -2.0}),
     "_eye": Case("_eye", {"N": 3, "M": 4, "k": 1}),
+    "slice, a step of None": Case(
+        "slice", {"begin": "(0, 1)", "end": "(3, 5)", "step": "(None, 2)"}, {"data": (3, 5, 2)}
+    ),
+    "SliceChannel, the last axis": Case("SliceChannel", {"num_outputs": 2, "axis": 2}, {"data": (2, 4, 6)}),
+    "SliceChannel, the first axis": Case("SliceChannel", {"num_outputs": 2, "axis": 0}, {"data": (4, 6, 2)}),
+    "Reshape, a copy behind a -1": Case("Reshape", {"shape": "(-1, 0)"}, {"data": (2, 3, 4)}),
+    "Reshape, a size behind a -2": Case("Reshape", {"shape": "(-2, 1)"}, {"data": (2, 3)}),
+    "_npi_pad, 0 by default": Case("_npi_pad", {"pad_width": "((1, 1), (0, 2))", "mode": "constant"}, {"data": (2, 3)}),
+    "_split_v2, axis 1 by default": Case("_split_v2", {"indices": "(0, 2)"}, {"data": (5, 4)}),
+    "SwapAxis, dim2 alone": Case("SwapAxis", {"dim2": 2}, {"data": (2, 3, 4)}),
+    "SwapAxis, dim1 alone": Case("SwapAxis", {"dim1": 1}, {"data": (2, 3, 4)}),
+    "squeeze of one element, three axes": Case("squeeze", inputs={"data": (1, 1, 1)}),
+    "slice_like, all axes, a free batch": Case("slice_like", inputs={"a": (2, 5, 4), "b": (2, 3, 4)}, free=True),
+    "repeat once": Case("repeat", {"repeats": 1, "axis": 1}, {"data": (2, 3)}),
+    "stack with a free batch": Case("stack", {"axis": 1}, {"a": (2, 3), "b": (2, 3)}, free=True),
+    "tile with a free batch": Case("tile", {"reps": "(2, 1, 3)"}, {"data": (2, 3)}, free=True),
+    "expand_dims with a free batch": Case("expand_dims", {"axis": 1}, {"data": (2, 3)}, free=True),
 }
