@@ -83,7 +83,7 @@ class Symbol:
         named = OUTPUTS.get(node.op)
         if named is not None and entry[1] < len(named):
             return f"{node.name}_{named[entry[1]]}"
-        if node.op == "topk" and node.attrs.get("ret_typ") == "value":  # of two, the other one hidden
+        if node.op in ("topk", "_npx_topk") and node.attrs.get("ret_typ") == "value":  # of two, the other one hidden
             return f"{node.name}_output{entry[1]}"
         return f"{node.name}_output" if outputs_of(node) == 1 else f"{node.name}_output{entry[1]}"
 
@@ -152,7 +152,7 @@ def outputs_of(node: SymbolNode) -> int:
         )
     if node.op == "RNN":
         return (3 if node.attrs.get("mode") == "lstm" else 2) if true("state_outputs") else 1
-    if node.op == "topk":
+    if node.op in ("topk", "_npx_topk"):
         return 2 if node.attrs.get("ret_typ") == "both" else 1
     if node.op in ("_contrib_Proposal", "_contrib_MultiProposal"):
         return 2 if true("output_score") else 1

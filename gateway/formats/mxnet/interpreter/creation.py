@@ -37,7 +37,7 @@ def full(node: Node) -> Array:
     return np.full(_shape(node), node.attrs.float("value"))
 
 
-@op("_eye", dtype=attr_dtype())
+@op("_eye", "_npi_eye", dtype=attr_dtype())
 def eye(node: Node) -> Array:
     """N x M ones on diagonal k; M 0 means N."""
     return np.eye(node.attrs.int("N"), node.attrs.int("M", 0) or None, node.attrs.int("k", 0))

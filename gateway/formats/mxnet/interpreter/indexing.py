@@ -59,8 +59,12 @@ def pick(node: Node, x: Array, indices: Array) -> Array:
 
 @op("gather_nd", "_npx_gather_nd", "_npi_gather_nd")
 def gather_nd(node: Node, x: Array, indices: Array) -> Array:
-    """x[indices[0], indices[1], ...]: the first axis of `indices` is of coordinates."""
-    return np.asarray(x[tuple(np.clip(whole(row), -n, n - 1) for row, n in zip(indices, x.shape, strict=False))])
+    """x[indices[0], indices[1], ...]: the first axis of `indices` is of coordinates; negative ones count from the end."""
+    places = [whole(row) for row in indices]
+    for row, size in zip(places, x.shape, strict=False):
+        if ((row < -size) | (row >= size)).any():
+            raise ConversionError(f"node {node.name!r} ({node.op}): an index is outside {-size}..{size - 1}.")
+    return np.asarray(x[tuple(places)])
 
 
 @op("scatter_nd")

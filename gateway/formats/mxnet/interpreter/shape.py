@@ -257,7 +257,8 @@ def stack(node: Node, *xs: Array) -> Array:
 @op("SliceChannel", "split")
 def slice_channel(node: Node, x: Array) -> tuple[Array, ...]:
     """`num_outputs` equal parts along `axis` (1); `squeeze_axis` drops the axis when its parts are of 1."""
-    axis, parts = node.attrs.int("axis", 1), np.split(x, node.attrs.int("num_outputs"), axis=node.attrs.int("axis", 1))
+    axis = node.attrs.int("axis", 1)
+    parts = np.split(x, node.attrs.int("num_outputs"), axis=axis)
     return tuple(np.squeeze(p, axis) if node.attrs.bool("squeeze_axis") else p for p in parts)
 
 

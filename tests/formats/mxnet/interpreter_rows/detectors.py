@@ -30,6 +30,7 @@ HEAD = {
     "moves": (R.normal(size=(2, 48)) * 0.5).astype(F),
     "anchors": boxes(12),
 }
+LOW = np.linspace(0.006, 0.017, 2 * 4 * 12, dtype=F).reshape(2, 4, 12)
 ROIS = np.array([[0, 0, 0, 7, 7], [1, 2.5, 1.5, 9.5, 6.5], [0, 4, 4, 3, 3], [1, -3, -2, 20, 15], [0, 6, 1, 6, 1]], F)
 IMAGE = {"data": (2, 4, 9, 12)}
 BOXES = {
@@ -46,6 +47,7 @@ BOXES = {
     ),
     "detection": Case("_contrib_MultiBoxDetection", {}, HEAD),
     "detection: threshold": Case("_contrib_MultiBoxDetection", {"threshold": 0.5}, HEAD),
+    "detection: the threshold is 0.01": Case("_contrib_MultiBoxDetection", {}, {**HEAD, "probability": LOW}),
     "detection: force_suppress": Case(
         "_contrib_MultiBoxDetection", {"force_suppress": True, "nms_threshold": 0.3}, HEAD
     ),
@@ -108,6 +110,11 @@ BOXES = {
     "roi align: as many samples as pixels": Case(
         "_contrib_ROIAlign", {"pooled_size": (2, 2), "spatial_scale": 1.0}, {**IMAGE, "rois": ROIS[:2]}
     ),
+    "roi align: over every edge": Case(
+        "_contrib_ROIAlign",
+        {"pooled_size": (4, 5), "spatial_scale": 1.0, "sample_ratio": 3},
+        {**IMAGE, "rois": np.array([[0, -2.5, -2.2, 14.5, 11.4], [1, 7.3, 5.1, 13.2, 10.3]], F)},
+    ),
     "roi align: aligned": Case(
         "_contrib_ROIAlign", {"pooled_size": (2, 2), "spatial_scale": 1.0, "aligned": True}, {**IMAGE, "rois": ROIS[:2]}
     ),
@@ -128,8 +135,14 @@ TWO = {
     name: np.concatenate([value, value[..., ::-1]] if value.ndim == 4 else [value, value])
     for name, value in RPN.items()
 }
+ANCHORS12 = {
+    "probability": R.permutation(24 * 9 * 7).reshape(1, 24, 9, 7).astype(F) / (24 * 9 * 7),
+    "moves": (R.normal(size=(1, 48, 9, 7)) * 0.2).astype(F),
+    "info": np.array([[144, 112, 1.0]], F),
+}
 PROPOSALS = {
     "proposal": Case("_contrib_Proposal", RPN_ATTRS, RPN),
+    "proposal: sizes, ratios and counts by default": Case("_contrib_Proposal", {}, ANCHORS12),
     "proposal: small ones out, score too": Case(
         "_contrib_Proposal", {**RPN_ATTRS, "rpn_min_size": 40, "output_score": True}, RPN
     ),
@@ -189,6 +202,12 @@ IMAGES = {
         {"scale": 2, "sample_type": "bilinear", "num_filter": 3},
         {"data": (1, 3, 4, 5)},
         {"weight": (3, 1, 4, 4)},
+    ),
+    "upsampling: bilinear, scale 4": Case(
+        "UpSampling",
+        {"scale": 4, "sample_type": "bilinear", "num_filter": 2},
+        {"data": (1, 2, 3, 4)},
+        {"weight": (2, 1, 8, 8)},
     ),
     "upsampling: bilinear, odd scale": Case(
         "UpSampling",

@@ -149,4 +149,17 @@ SCALARS = {
     "float64 stays float64": Case("_mul_scalar", {"scalar": 0.1}, {"data": C.astype(np.float64)}),
 }
 
-ROWS = {**UNARY, **CASTS, **BINARY, **SCALARS}
+OTHERS = {
+    "_npi_true_divide of integers is float32": Case("_npi_true_divide", {}, {"a": WHOLE, "b": BY}),
+    "_npi_true_divide_scalar of integers is float32": Case("_npi_true_divide_scalar", {"scalar": 2}, {"data": WHOLE}),
+    "_npi_rtrue_divide_scalar of integers is float32": Case("_npi_rtrue_divide_scalar", {"scalar": 3}, {"data": BY}),
+    "booleans and a whole number are int64": Case("_npi_add_scalar", {"scalar": 2}, {"data": np.array([True, False])}),
+    "booleans and a fraction are float64": Case(
+        "_npi_multiply_scalar", {"scalar": 2.5, "is_int": False}, {"data": np.array([True, False])}
+    ),
+    "a cast to float16 rounds, there and back": Case(
+        "", {}, {"data": POSITIVE}, graph="tests.formats.mxnet.interpreter_rows.graphs:halves"
+    ),
+}
+
+ROWS = {**OTHERS, **UNARY, **CASTS, **BINARY, **SCALARS}

@@ -29,6 +29,13 @@ def created(name: str) -> Any:
     return mx.sym.broadcast_mul(mx.sym.Variable("data"), make + 1.0)
 
 
+def halves() -> Any:
+    """`data` cast to float16 and back, a hundred times."""
+    import mxnet as mx  # noqa: TID251
+
+    return mx.sym.cast(mx.sym.cast(mx.sym.Variable("data"), dtype="float16"), dtype="float32", name="op") * 100
+
+
 def lstm_cells() -> Any:
     """Two steps of an LSTM cell whose first states are zeros of shape (0, size)."""
     import mxnet as mx  # noqa: TID251

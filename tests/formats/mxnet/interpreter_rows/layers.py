@@ -225,6 +225,7 @@ NORMS = {
     "l2: channel is axis 1 at each place": Case("L2Normalization", {"mode": "channel"}, X),
     "l2: spatial is H and W of each channel": Case("L2Normalization", {"mode": "spatial"}, X),
     "l2: eps inside the root": Case("L2Normalization", {"eps": 2.0}, {"data": (3, 4)}),
+    "l2: eps 1e-10": Case("L2Normalization", {}, {"data": 1e-5 * np.arange(1, 7, dtype=F).reshape(2, 3)}),
     "lrn": Case("LRN", {"nsize": 3}, {"data": (2, 7, 3, 4)}),
     "lrn: alpha by nsize, beta, knorm": Case(
         "LRN", {"nsize": 5, "alpha": 0.9, "beta": 0.5, "knorm": 1.5}, {"data": (2, 7, 3, 4)}

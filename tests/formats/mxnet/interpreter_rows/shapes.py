@@ -82,6 +82,13 @@ SHAPES = {
     "split_v2: sections": Case("_split_v2", {"sections": 2, "axis": 1, "indices": "()"}, {"data": (2, 4, 3)}),
     "split_v2: indices": Case("_split_v2", {"indices": "(0, 1, 3)", "axis": 1}, {"data": (2, 4, 3)}),
     "pad: constant": Case("Pad", {"mode": "constant", "pad_width": "(0,0,0,0,1,2,3,0)", "constant_value": 2.5}, X),
+    "pad: constant is 0 by default": Case("Pad", {"mode": "constant", "pad_width": "(0,0,0,0,1,2,3,0)"}, X),
+    "npx_reshape: -3 drops a 1": Case("_npx_reshape", {"newshape": "(-2, -3, -1)"}, {"data": (6, 1, 4, 5)}),
+    "reshape_like: ends from the back": Case(
+        "reshape_like",
+        {"lhs_begin": -3, "lhs_end": -1, "rhs_begin": -2, "rhs_end": None},
+        {"data": (2, 4, 3, 5), "like": (7, 6, 2)},
+    ),
     "pad: edge": Case("pad", {"mode": "edge", "pad_width": "(0,0,0,0,1,2,3,0)"}, X),
     "pad: reflect": Case("Pad", {"mode": "reflect", "pad_width": "(0,0,0,0,1,2,3,1)"}, X),
     "tile: fewer reps than axes": Case("tile", {"reps": "(2, 3)"}, {"data": (2, 1, 2)}),
@@ -159,6 +166,7 @@ INDEXING = {
     "pick: keepdims, axis 0, wrap": Case(
         "pick", {"axis": 0, "keepdims": True, "mode": "wrap"}, {"data": (2, 3), "at": np.array([1, 2, -1], F)}
     ),
+    "gather_nd: from the back": Case("gather_nd", {}, {"data": (3, 4), "at": np.array([[-1, 1], [3, -2]], F)}),
     "gather_nd": Case("gather_nd", {}, {"data": (3, 4, 2), "at": np.array([[0, 2, 1], [3, 1, 0]], F)}),
     "scatter_nd": Case("scatter_nd", {"shape": "(3, 4)"}, {"data": (3,), "at": np.array([[0, 2, 1], [3, 1, 0]], F)}),
     "one_hot: outside is all off": Case(
@@ -212,6 +220,7 @@ PRODUCTS = {
     "sumlogdiag": Case("_linalg_sumlogdiag", {}, {"a": SPD}),
     "extractdiag": Case("_linalg_extractdiag", {"offset": 1}, {"a": (2, 3, 3)}),
     "makediag": Case("_linalg_makediag", {"offset": -1}, {"a": (2, 3)}),
+    "makediag of more axes": Case("_linalg_makediag", {"offset": 2}, {"a": (2, 3, 4)}),
     "extracttrian": Case("_linalg_extracttrian", {}, {"a": (2, 3, 3)}),
     "extracttrian: upper": Case("_linalg_extracttrian", {"offset": 1}, {"a": (2, 3, 3)}),
     "extracttrian: lower, below the diagonal": Case("_linalg_extracttrian", {"offset": -1}, {"a": (2, 4, 4)}),
@@ -248,6 +257,8 @@ SEQUENCES = {
 }
 
 CREATED = {
+    "eye": Case("_eye", {"N": 3, "M": 0, "dtype": "float32"}),
+    "linspace without its end": Case("_linspace", {"start": 1, "stop": 3, "num": 5, "endpoint": False}),
     "arange_like": Case("_contrib_arange_like", {"start": 1, "step": 0.5}, M),
     "arange_like: axis": Case("_contrib_arange_like", {"axis": 1}, M),
     "arange_like: repeat": Case("_contrib_arange_like", {"repeat": 2, "axis": 1}, M),
