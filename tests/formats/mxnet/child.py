@@ -49,19 +49,20 @@ def _make(folder: Path, row: dict[str, Any]) -> dict[str, Any]:
     import mxnet as mx  # noqa: TID251  this is MXNet's own Environment
 
     inputs, weights = wire.load(folder / "inputs.wire"), wire.load(folder / "weights.wire")
+    known = row.get("known_as") or row["op"]
     if row["graph"]:
         module, _, function = row["graph"].partition(":")
         symbol = getattr(importlib.import_module(module), function)(**row["attrs"])
     else:
-        symbol = single(row["op"], row["attrs"], row["order"])
-    (folder / SYMBOL).write_text(symbol.tojson() if row["graph"] else _respelled(symbol.tojson(), row.get("known_as") or row["op"]))
+        symbol = single(known, row["attrs"], row["order"])
+    (folder / SYMBOL).write_text(symbol.tojson() if row["graph"] else _respelled(symbol.tojson(), known))
     symbol = mx.sym.load(str(folder / SYMBOL))
     args, aux = fill(symbol, {name: array.shape for name, array in inputs.items()}, inputs, weights, row["labels"])
     saved = {f"arg:{name}": array for name, array in args.items() if name not in inputs and name not in row["labels"]}
     mx.nd.save(str(folder / PARAMS), saved | {f"aux:{name}": array for name, array in aux.items()})
     outputs = answers(symbol, args, aux)
     wire.save(folder / "outputs.wire", outputs)
-    if row.get("known_as"):
+    if known != row["op"]:
         (folder / SYMBOL).write_text(_respelled((folder / SYMBOL).read_text(), row["op"]))
     return {"outputs": list(outputs), "operators": sorted({n["op"] for n in json.loads(symbol.tojson())["nodes"]})}
 

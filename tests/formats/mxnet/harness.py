@@ -47,8 +47,9 @@ class Case:
     """One node over `inputs` then `weights` (or in `order`, by name); what is left out is made as op_NAME.
 
     A tuple is a shape: float32, seeded by the name. `graph` ("tests.formats.mxnet.heads:ssd") makes a whole symbol
-    instead, called with `attrs`. `known_as` is the operator MXNet answers with, for a spelling it does not load. `labels` are arguments that are neither input nor weight. `refused`: the converter
-    (and interpreter) must raise an error of ours with these words. `free` inputs are declared with a free batch.
+    instead, called with `attrs`. `known_as`: MXNet's name for a spelling that it does not load. `labels` are
+    arguments that are neither input nor weight. `refused`: the converter (and interpreter) must raise an error of
+    ours with these words. `free` inputs are declared with a free batch.
     """
 
     op: str
@@ -158,7 +159,9 @@ def _folder(case: Case) -> Path:
     """Where the row's files are; made with its inputs and weights when it is new."""
     inputs: Tensors = {name: array(name, given) for name, given in case.inputs.items()}
     weights: Tensors = {name: array(name, given, 0.3) for name, given in case.weights.items()}
-    digest = hashlib.sha256(repr((case.op, case.known_as, case.graph, sorted(case.attrs.items()), case.labels, case.order)).encode())
+    digest = hashlib.sha256(
+        repr((case.op, case.known_as, case.graph, sorted(case.attrs.items()), case.labels, case.order)).encode()
+    )
     for kind in (inputs, weights):
         for name, value in kind.items():
             digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
