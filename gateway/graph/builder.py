@@ -27,6 +27,7 @@ from gateway.core.dtypes import Array, dtype, name_of
 from gateway.core.names import did_you_mean
 from gateway.core.signature import Shape
 from gateway.errors import ConversionError, CorruptModel
+from gateway.graph import stream
 
 OPSET = 17
 IR_VERSION = 8
@@ -148,13 +149,27 @@ class GraphBuilder:
 
         Errors: CorruptModel in the checker's words: a bug of the converter.
         """
+        model, large = self._parts()
+        for name, array in large.items():
+            model.graph.initializer.append(_proto(name, array))
+        return model
+
+    def weight_bytes(self) -> int:
+        """Bytes of all constants that `build` writes."""
+        return sum(array.nbytes for array in self._read(self._needed()).values())
+
+    def _read(self, nodes: list[Any]) -> dict[str, Array]:
+        read = {name for node in nodes for name in node.input} | {value.name for value in self._outputs}
+        return {name: array for name, array in self._constants.items() if name in read}
+
+    def _parts(self) -> tuple[Any, dict[str, Array]]:
+        """The ModelProto without its large constants, and these. Errors: as `build`."""
         import onnx
         from onnx import helper, shape_inference
 
         nodes = self._needed()
-        read = {name for node in nodes for name in node.input} | {value.name for value in self._outputs}
-        constants = {name: array for name, array in self._constants.items() if name in read}
-        large = [name for name, array in constants.items() if array.size > LARGE]
+        constants = self._read(nodes)
+        large = [name for name, array in constants.items() if array.size > LARGE and array.dtype.kind != "O"]
         stands = [
             helper.make_tensor_value_info(n, dtype(name_of(constants[n])).onnx, constants[n].shape) for n in large
         ]
@@ -172,9 +187,7 @@ class GraphBuilder:
             line = str(error).strip().splitlines()[0]
             raise CorruptModel(f"{self.source_format}: the graph that was built is not valid ONNX: {line}") from error
         del model.graph.input[len(self._inputs) :]
-        for name in large:
-            model.graph.initializer.append(_proto(name, constants[name]))
-        return model
+        return model, {name: constants[name] for name in large}
 
     def _needed(self) -> list[Any]:
         """The nodes that outputs need, in order (rule 4). Subgraphs in attributes read by name too."""
@@ -190,8 +203,8 @@ class GraphBuilder:
         return kept[::-1]
 
     def save(self, path: Path) -> None:
-        """`build`, and write it. Errors: CorruptModel; OSError."""
-        path.write_bytes(self.build().SerializeToString())
+        """What `build` makes, written without holding the large constants twice. Errors: CorruptModel; OSError."""
+        stream.write(*self._parts(), path)
 
     def _take(self, name: str) -> None:
         if not name or name in self._tensors:

@@ -183,3 +183,33 @@ def graph_builder_keeps(job: Any) -> dict[str, Any]:
         "inputs": [value.name for value in model.graph.input],
         "refused": refused,
     }
+
+
+def graph_builder_saves(job: Any) -> dict[str, Any]:
+    """Whether `save` writes the model that `build` makes: constants of every type, small and large."""
+    import onnx
+    from onnx import numpy_helper
+
+    from gateway.core.dtypes import BY_NAME, numpy_dtype
+    from gateway.graph.builder import LARGE, GraphBuilder
+
+    graph = GraphBuilder("toy")
+    arrays = {}
+    for name, row in BY_NAME.items():
+        if row.kind == "s":
+            continue
+        for size in (3, LARGE + 3):
+            array = (np.arange(size * 2) % 120).astype(numpy_dtype(name)).reshape(2, size).T
+            kept = graph.constant(f"{name}_{size}", array)
+            arrays[kept] = array
+            graph.output(graph.node("Identity", [kept]), f"{kept}_out")
+    graph.save(job.out / "model.onnx")
+    loaded, built = onnx.load(str(job.out / "model.onnx")), graph.build()
+    onnx.checker.check_model(loaded, full_check=True)
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in loaded.graph.initializer}
+    return {
+        "same": loaded == built,
+        "wrong": [n for n, a in arrays.items() if not np.array_equal(values[n], a) or values[n].dtype != a.dtype],
+        "count": len(values),
+        "weights": graph.weight_bytes() == sum(array.nbytes for array in arrays.values()),
+    }

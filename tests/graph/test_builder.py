@@ -66,3 +66,8 @@ def test_what_no_output_needs_is_not_written(kept: dict[str, Any]) -> None:
 def test_constants_keep_their_shape_and_are_no_inputs(kept: dict[str, Any]) -> None:
     assert kept["weights"] == {"half": [], "large": [3, 4096]}
     assert kept["inputs"] == ["data"]
+
+
+def test_a_file_written_in_pieces_is_the_model(tmp_path: Path) -> None:
+    found = in_base("tests.formats.in_base:graph_builder_saves", {}, tmp_path / "job").value
+    assert found == {"same": True, "wrong": [], "count": 30, "weights": True}

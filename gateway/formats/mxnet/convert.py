@@ -110,15 +110,16 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
     graph = Emit(GraphBuilder(FORMAT_NAME, name=Path(match.main).stem))
     tensors = _emit(graph, found)
     outputs = tuple(_output(graph, found, tensors, place) for place in range(len(found.heads)))
-    model = graph.builder.build()
     warnings += graph.warnings
-    total = weights.total_bytes(model)
+    total = graph.builder.weight_bytes()
     facts.append(Fact("weights", f"{total} bytes", "model file"))
     if total >= weights.INLINE_LIMIT:
+        model = graph.builder.build()
         size = weights.spill(model, out, out)
         facts.append(Fact("external data", f"{weights.DATA_FILE}, {size} bytes, page-aligned", "size of the weights"))
-    (out / MODEL_FILE).write_bytes(model.SerializeToString())
-    del model
+        (out / MODEL_FILE).write_bytes(model.SerializeToString())
+    else:
+        graph.builder.save(out / MODEL_FILE)
     outputs = _shown(outputs, options)
     _same_names(found.inputs, outputs)
     preprocess = options.preprocess.to_json() if options.preprocess else None

@@ -29,8 +29,8 @@ from gateway.formats.mxnet.attributes import Attrs
 from gateway.formats.mxnet.params import Params
 from gateway.formats.mxnet.symbol import Symbol, SymbolNode
 
-COMMON = (28, 32, 64, 96, 112, 128, 160, 192, 224, 227, 256, 299, 300, 320, 331, 384, 416, 448, 480, 512, 608, 640)
-"""Sizes of pictures that models are trained on; one of several that fit is taken when it is the only one of these."""
+USUAL = ((28, 32, 64, 96, 112, 128, 160, 192, 224, 256, 299, 331, 384), (227, 300, 320, 416, 448, 480, 512, 608, 640))
+"""Sizes of pictures that classifiers, then others, are trained on; of several that fit, the only such one is taken."""
 MAX_SIDE = 1024
 MAX_ELEMENTS = 1 << 31
 OWNER, MAR, HINT = "--input or model.toml", "signature.json", "__shape__ in the symbol"
@@ -122,7 +122,8 @@ def _solved(symbol: Symbol, params: Params, index: int, hinted: Shape | None) ->
     fitting = spatial.sides(symbol, params, index, first, MAX_SIDE)
     if fitting is None:
         return [filled(side, side) for side in (224, 112, 299)]
-    common = [side for side in fitting if side in COMMON]
+    usual = [[side for side in fitting if side in sizes] for sizes in USUAL]
+    common = usual[0] or usual[1]
     if len(fitting) == 1 or len(common) == 1:
         side = (common or fitting)[0]
         said = f"solved from the weights: {first.node} has {first.channels} channels; height and width"
