@@ -59,7 +59,7 @@ def pick(node: Node, x: Array, indices: Array) -> Array:
 
 @op("gather_nd", "_npx_gather_nd", "_npi_gather_nd")
 def gather_nd(node: Node, x: Array, indices: Array) -> Array:
-    """x[indices[0], indices[1], ...]: the first axis of `indices` is of coordinates; negative ones count from the end."""
+    """x[indices[0], indices[1], ...]: the first axis of `indices` is of coordinates, negative ones from the end."""
     places = [whole(row) for row in indices]
     for row, size in zip(places, x.shape, strict=False):
         if ((row < -size) | (row >= size)).any():

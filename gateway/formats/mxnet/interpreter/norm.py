@@ -22,9 +22,7 @@ def _batch_norm(node: Node, x: Array, parts: tuple[Array, ...], axis: int) -> tu
     return (x - shaped[2]) * shaped[0] + shaped[1], mean, inverse
 
 
-@op(
-    "BatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm",
-)  # fmt: skip
+@op("BatchNorm", "CuDNNBatchNorm", "_contrib_SyncBatchNorm", "_npx_batch_norm")
 def batch_norm(node: Node, x: Array, *parts: Array) -> tuple[Array, ...]:
     """gamma (x - mean) / sqrt(var + eps) + beta by the moving statistics; `fix_gamma` (the default) makes gamma 1.
 

@@ -126,6 +126,7 @@ POOLS = {
     "adaptive average: one number": Case("_contrib_AdaptiveAvgPooling2D", {"output_size": "4"}, P),
     "adaptive average: global by default": Case("_contrib_AdaptiveAvgPooling2D", {}, P),
     "im2col": Case("im2col", {"kernel": (2, 3), "stride": (2, 1), "pad": (1, 1), "dilate": (1, 2)}, X),
+    "im2col: stride, dilate, pad by default": Case("im2col", {"kernel": (2, 3)}, X),
     "col2im": Case(
         "col2im", {"kernel": (2, 3), "stride": (2, 1), "pad": (1, 1), "output_size": (6, 5)}, {"data": (2, 18, 20)}
     ),
