@@ -212,6 +212,7 @@ ACTIVATIONS = {
         wrong={"upper_bound": None},
     ),
     "Dropout: identity": trap("Dropout", {"p": 0.7}),
+    "Dropout: mode always stays random": trap("Dropout", {"p": 0.7, "mode": "always"}, refused="always"),
     "softmax: the last axis": trap("softmax", {}, {"data": (3, 3, 3)}, wrong={"axis": 1}),
     "softmax: temperature divides": trap("softmax", {"temperature": 2.5}, {"data": (3, 4)}, wrong={"temperature": 1}),
     "SoftmaxActivation: instance is over all but the batch": trap(
@@ -396,9 +397,9 @@ TRAPS: dict[str, Trap] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def results() -> dict[str, list[Comparison]]:
-    return run_table({name: row.case for name, row in TRAPS.items()})
+@pytest.fixture(scope="module", params=["converter", "interpreter"])
+def results(request: pytest.FixtureRequest) -> dict[str, list[Comparison]]:
+    return run_table({name: row.case for name, row in TRAPS.items()}, by=request.param)
 
 
 @pytest.mark.parametrize("name", TRAPS)
