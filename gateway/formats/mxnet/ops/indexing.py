@@ -44,14 +44,13 @@ def pick(graph: Emit, node: Node) -> str:
     """One element a row: along `axis` the one that the second input names.
 
     In     data; indices of data's shape without the axis, or with size 1 there
-    Attrs  axis=-1 (None: of the flat tensor) mode=clip|wrap keepdims=False
+    Attrs  axis=-1 mode=clip|wrap keepdims=False
     """
     x, index = node.inputs
     mode = node.attrs.choice("mode", ("clip", "wrap"), "clip")
     index = cast(graph, index, "int64")
     if "axis" in node.attrs and not node.attrs.has("axis"):
-        flat = graph.node("Reshape", [x, ints(graph, [-1])])
-        return graph.node("Gather", [flat, wrapped(graph, index, graph.node("Shape", [flat]), mode)], axis=0)
+        raise refuse(node, "axis is None; supported is a number (MXNet itself refuses None).")
     count = graph.rank(x)
     axis = axis_of(node, node.attrs.int("axis", -1), count)
     size = run_time(graph, sizes(graph, x)[axis])

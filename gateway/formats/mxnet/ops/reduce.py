@@ -14,6 +14,7 @@ from gateway.formats.mxnet.ops.tools import (
     FLOATS,
     axis_of,
     cast,
+    full,
     ints,
     like,
     numbers,
@@ -112,9 +113,10 @@ def norm(graph: Emit, node: Node) -> str:
         raise refuse(node, f"ord is {order}; supported are 1 and 2.")
     if graph.dtype(x) not in FLOATS:
         raise refuse(node, f"its input is {graph.dtype(x)}; supported is a floating point input.")
+    if node.attrs.dtype("out_dtype", graph.dtype(x)) != graph.dtype(x):
+        raise refuse(node, "out_dtype is not the input's type; supported is the same (MXNet itself fails on others).")
     axes, keep = _axes(graph, node), node.attrs.bool("keepdims", False)
-    made = reduced(graph, "ReduceL1" if order == 1 else "ReduceL2", x, axes, keepdims=keep)
-    return cast(graph, made, node.attrs.dtype("out_dtype", graph.dtype(x)))
+    return reduced(graph, "ReduceL1" if order == 1 else "ReduceL2", x, axes, keepdims=keep)
 
 
 @op("mxnet", "moments")
@@ -197,10 +199,12 @@ def topk(graph: Emit, node: Node) -> str | list[str]:
         return values
     if wanted != "mask":
         return shown if wanted == "indices" else [values, shown]
-    zeros = graph.node("Sub", [numbers(graph, x)] * 2)
-    ones = graph.node("Add", [graph.node("Sub", [cast(graph, indices, graph.dtype(zeros))] * 2), like(graph, zeros, 1)])
-    zeros = graph.node("ConstantOfShape", [graph.node("Shape", [x])])
-    mask = graph.node("ScatterElements", [cast(graph, zeros, graph.dtype(ones)), indices, ones], axis=axis)
+    kind = graph.dtype(numbers(graph, x))
+    zeros, ones = (
+        graph.node("Expand", [full(graph, value, kind), graph.node("Shape", [like_])])
+        for value, like_ in ((0.0, x), (1.0, indices))
+    )
+    mask = graph.node("ScatterElements", [zeros, indices, ones], axis=axis)
     return cast(graph, reshape(graph, mask, sizes(graph, node.inputs[0])), graph.dtype(x))
 
 

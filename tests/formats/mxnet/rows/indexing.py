@@ -55,4 +55,14 @@ CASES = {
     "_unravel_index": Case("_unravel_index", {"shape": "(7, 6)"}, {"i": np.array([22, 41, 37], np.float32)}),
     "unravel_index, three axes": Case("unravel_index", {"shape": "(2, 7, 6)"}, {"i": np.array([22, 41, 77], np.int64)}),
     "index_copy": Case("_contrib_index_copy", inputs={"a": (5, 3), "i": np.array([0, 4, 2], np.int64), "b": (3, 3)}),
+    "pick, the last of three axes by default": Case(
+        "pick", inputs={"a": X, "i": np.arange(12, dtype=np.float32).reshape(3, 4) % 5}
+    ),
+    "pick from a vector": Case("pick", inputs={"a": (4,), "i": np.array([2], np.float32)}, flat=True),
+    "gather_nd, one coordinate": Case("gather_nd", inputs={"a": X, "i": np.array([[2, 0, 1, 1]], np.int32)}),
+    "gather_nd with a free batch": Case("gather_nd", inputs={"a": X}, weights={"i": np.abs(POINTS)}, free=True),
+    "batch_take of one row": Case("batch_take", inputs={"a": (1, 4), "i": np.array([2], np.int32)}, flat=True),
+    "index_copy of one row": Case(
+        "_contrib_index_copy", inputs={"a": (5, 3), "i": np.array([3], np.int64), "b": (1, 3)}
+    ),
 }

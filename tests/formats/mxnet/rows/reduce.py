@@ -72,4 +72,13 @@ CASES |= {
     "argsort, axis 0, int32": Case("argsort", {"axis": 0, "dtype": "int32"}, {"data": (4, 6)}),
     "cumsum, flat": Case("cumsum", inputs={"data": (3, 4)}),
     "cumsum over axis 1": Case("cumsum", {"axis": 1}, {"data": (2, 3, 4)}),
+    "sum over no axis at all": Case("sum", {"axis": "(0, 1)", "exclude": True}, {"data": (2, 3)}),
+    "cumsum in another type": Case("cumsum", {"axis": 1, "dtype": "float64"}, {"data": (3, 4)}),
+    "nansum, kept": Case("nansum", {"axis": 1, "keepdims": True}, {"data": HOLES}),
+    "argmax of everything, kept": Case("argmax", {"keepdims": True}, {"data": (2, 3, 4)}, flat=True),
+    "argmax of a vector": Case("argmax", {"axis": 0}, {"data": (7,)}, flat=True),
+    "argmax of a vector, kept": Case("argmax", {"axis": 0, "keepdims": True}, {"data": (7,)}, flat=True),
+    "topk, mask of int32": Case("topk", {"k": 2, "ret_typ": "mask"}, {"data": WHOLE}),
+    "topk, mask of the flat tensor": Case("topk", {"k": 5, "ret_typ": "mask", "axis": None}, {"data": (4, 6)}),
+    "topk, mask with a free batch": Case("topk", {"k": 2, "ret_typ": "mask"}, {"data": (4, 6)}, free=True),
 }

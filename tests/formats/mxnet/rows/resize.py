@@ -75,4 +75,15 @@ CASES = {
         {"data": (2, 4, 5, 7), "offset": np.concatenate([OFFSETS, -OFFSETS[:, ::-1]], 1)},
         free=True,
     ),
+    "resize, a width of 1 by default": Case(RESIZE, {"height": 4}, {"data": X}),
+    "resize to a row": Case(RESIZE, {"height": 1, "width": 9}, {"data": X}),
+    "resize, corners not aligned, much larger": Case(
+        RESIZE, {"height": 13, "width": 30, "align_corners": False}, {"data": X}
+    ),
+    "adaptive pooling to one row": Case("_contrib_AdaptiveAvgPooling2D", {"output_size": "(1, 3)"}, {"data": X}),
+    "DeformableConvolution, two offset groups, unequal kernel": Case(
+        "_contrib_DeformableConvolution",
+        {"kernel": "(1, 3)", "num_filter": 3, "pad": "(0, 1)", "num_deformable_group": 3},
+        {"data": X, "offset": OFFSETS},
+    ),
 }
