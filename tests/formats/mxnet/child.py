@@ -33,7 +33,7 @@ def make(job: Any) -> dict[str, Any]:
     MXNet's own RNN is broken without.
     """
     os.environ |= {"MXNET_MKLDNN_ENABLED": str(int(not job.arguments["plain"])), "MXNET_SUBGRAPH_BACKEND": "NONE"}
-    os.environ["MXNET_STORAGE_FALLBACK_LOG_VERBOSE"] = "0"
+    os.environ |= {"MXNET_STORAGE_FALLBACK_LOG_VERBOSE": "0", "OMP_WAIT_POLICY": "PASSIVE"}
     for row in job.arguments["rows"]:
         folder = Path(row["folder"])
         try:
