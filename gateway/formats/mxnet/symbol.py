@@ -39,6 +39,7 @@ OUTPUTS = {
     "_contrib_BatchNormWithReLU": ("output", "mean", "var"), "make_loss": ("loss",),
     "_contrib_Proposal": ("output", "score"), "_contrib_MultiProposal": ("output", "score"),
     "_npi_concatenate": ("out",), "_npi_matmul": ("out",), "_sparse_make_loss": ("loss",),
+    "_npi_std": ("std", "mean"), "_npi_var": ("var", "mean"),
     **dict.fromkeys(("sort", "_npi_sort", "_linalg_det", "linalg_det", "_contrib_box_nms",
                      "_contrib_box_non_maximum_suppression"), ("output0",)),
     **dict.fromkeys(("moments", "_histogram", "_contrib_box_encode", "_linalg_gelqf", "linalg_gelqf",
@@ -145,12 +146,12 @@ def outputs_of(node: SymbolNode) -> int:
 
     if node.op in ("SliceChannel", "split", "amp_multicast"):
         return number("num_outputs", 1)
-    if node.op in ("_split_v2", "split_v2"):
+    if node.op in ("_split_v2", "split_v2", "_npi_split"):
         sections = number("sections", 0)
         return sections or len(
             [part for part in node.attrs.get("indices", "").strip("()[]").split(",") if part.strip()]
         )
-    if node.op == "RNN":
+    if node.op in ("RNN", "_npx_rnn"):
         return (3 if node.attrs.get("mode") == "lstm" else 2) if true("state_outputs") else 1
     if node.op in ("topk", "_npx_topk"):
         return 2 if node.attrs.get("ret_typ") == "both" else 1
