@@ -41,7 +41,9 @@ OUTPUTS = {
     "_npi_concatenate": ("out",), "_npi_matmul": ("out",), "_sparse_make_loss": ("loss",),
     "_npi_std": ("std", "mean"), "_npi_var": ("var", "mean"),
     **dict.fromkeys(("sort", "_npi_sort", "_linalg_det", "linalg_det", "_contrib_box_nms",
-                     "_contrib_box_non_maximum_suppression"), ("output0",)),
+                     "_contrib_box_non_maximum_suppression", "CTCLoss", "ctc_loss", "_contrib_CTCLoss",
+                     "_contrib_ctc_loss"), ("output0",)),
+    "_contrib_MultiBoxTarget": ("loc_target", "loc_mask", "cls_target"),
     **dict.fromkeys(("moments", "_histogram", "_contrib_box_encode", "_linalg_gelqf", "linalg_gelqf",
                      "_linalg_slogdet", "linalg_slogdet"), ("output0", "output1")),
     **dict.fromkeys(("_contrib_quantize", "_contrib_quantize_v2"), ("output0", "output1", "output2")),
@@ -84,9 +86,11 @@ class Symbol:
         named = OUTPUTS.get(node.op)
         if named is not None and entry[1] < len(named):
             return f"{node.name}_{named[entry[1]]}"
-        if node.op in ("topk", "_npx_topk") and node.attrs.get("ret_typ") == "value":  # of two, the other one hidden
-            return f"{node.name}_output{entry[1]}"
-        return f"{node.name}_output" if outputs_of(node) == 1 else f"{node.name}_output{entry[1]}"
+        # SliceChannel counts one too; of topk's two one may be hidden.
+        counted = node.op in ("SliceChannel", "split") or (
+            node.op in ("topk", "_npx_topk") and node.attrs.get("ret_typ") == "value"
+        )
+        return f"{node.name}_output{entry[1]}" if counted or outputs_of(node) > 1 else f"{node.name}_output"
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -114,7 +114,11 @@ OUTPUTS = {
     "batch norm": ("BatchNorm", {}, 2, "n_var"),
     "layer norm": ("LayerNorm", {}, 1, "n_mean"),
     "split": ("SliceChannel", {"num_outputs": "3"}, 2, "n_output2"),
-    "split into one": ("SliceChannel", {"num_outputs": "1"}, 0, "n_output"),
+    "split into one": ("SliceChannel", {"num_outputs": "1"}, 0, "n_output0"),
+    "topk value": ("topk", {"ret_typ": "value"}, 0, "n_output0"),
+    "topk indices": ("topk", {}, 0, "n_output"),
+    "sort": ("sort", {}, 0, "n_output0"),
+    "a loss": ("make_loss", {}, 0, "n_loss"),
     "topk both": ("topk", {"ret_typ": "both"}, 1, "n_output1"),
     "recurrent": ("RNN", {"mode": "lstm", "state_outputs": "True"}, 2, "n_statecell_output"),
 }
