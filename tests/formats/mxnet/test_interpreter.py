@@ -23,11 +23,16 @@ ROWS: dict[str, Case] = {**layers.ROWS, **elementwise.ROWS, **shapes.ROWS, **det
 
 
 def of_the_operators() -> dict[str, Case]:
-    """The converter's rows, which judge us as well; what it refuses is its own affair."""
+    """The converter's rows, which judge us as well; what it refuses is its own affair, what we do not know is ours."""
     found: dict[str, Case] = {}
+    table = set(operators(TABLE))
     for module in pkgutil.iter_modules(rows.__path__):
         cases: dict[str, Case] = getattr(importlib.import_module(f"{rows.__name__}.{module.name}"), "CASES", {})
-        found |= {f"{module.name}: {name}": case for name, case in cases.items() if not case.refused}
+        found |= {
+            f"{module.name}: {name}": case
+            for name, case in cases.items()
+            if not case.refused and case.op in table | {""}
+        }
     return found
 
 

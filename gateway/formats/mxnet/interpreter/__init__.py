@@ -29,6 +29,7 @@ from gateway.formats.mxnet.interpreter import (
     layers,
     linalg,
     norm,
+    numpy_names,
     proposals,
     quantised,
     reduce,
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     from gateway.formats.mxnet.symbol import Symbol, SymbolNode
 
 FAMILIES = (
-    boxes, creation, elementwise, images, indexing, layers, linalg, norm, proposals, quantised, reduce, rnn, sampling,
-    sequence, shape, windows,
+    boxes, creation, elementwise, images, indexing, layers, linalg, norm, numpy_names, proposals, quantised, reduce,
+    rnn, sampling, sequence, shape, windows,
 )  # fmt: skip
 """Importing a family registers its operators."""
 

@@ -9,47 +9,52 @@ import numpy as np
 from gateway.core.dtypes import Array
 from gateway.formats.mxnet.interpreter.registry import Node, op
 
+DROP = -9
+NUMPY_CODES = {-2: 0, -3: DROP, -4: -2, -5: -3, -6: -4}
+"""The codes of _npx_reshape as Reshape's."""
+
 
 def reshaped(node: Node, codes: tuple[int, ...], shape: tuple[int, ...], reverse: bool) -> tuple[int, ...]:
-    """MXNet's codes: 0 copy, -1 infer, -2 copy the rest, -3 merge two, -4 split by the two that follow.
+    """MXNet's codes: 0 copy, -1 infer, -2 copy the rest, -3 merge two, -4 split by the two that follow, DROP a 1.
 
     `reverse` reads codes and shape from the right, the pair of a -4 too.
     """
     source, wanted = (list(shape[::-1]), list(codes[::-1])) if reverse else (list(shape), list(codes))
     out, at, i, hole = list[int](), 0, 0, -1
     while i < len(wanted):
-        code = wanted[i]
-        if code == -1 and len(out) != i:
-            raise node.unsupported(
-                "a -1 after -2 or -4 in shape: MXNet writes the inferred size to a wrong place there"
-            )
+        code, taken = wanted[i], 1
         if code == 0:
             out.append(source[at])
-            at += 1
         elif code == -1:
             hole = len(out)
             out.append(1)
-            at += 1
         elif code == -2:
             out += source[at:]
-            at = len(source)
+            taken = len(source) - at
         elif code == -3:
             out.append(source[at] * source[at + 1])
-            at += 2
+            taken = 2
         elif code == -4:
-            left, right = wanted[i + 1], wanted[i + 2]
-            left, right = (source[at] // right if left == -1 else left), (source[at] // left if right == -1 else right)
-            out += [left, right]
-            at, i = at + 1, i + 2
+            left, right = wanted[i + 1 : i + 3]
+            out += [source[at] // right if left == -1 else left, source[at] // left if right == -1 else right]
+            i += 2
         elif code > 0:
             out.append(code)
-            at += 1
-        else:
+        elif code != DROP:
             raise node.unsupported(f"code {code} of shape")
-        i += 1
+        at, i = at + taken, i + 1
     if hole >= 0:
         out[hole] = math.prod(shape) // math.prod(out)
     return tuple(out[::-1] if reverse else out)
+
+
+def _lost_hole(codes: tuple[int, ...]) -> bool:
+    """Whether Reshape writes the inferred size to a wrong place: it counts codes where it should count sizes."""
+    i = 0
+    while i < len(codes) and codes[i] not in (-2, -4):
+        i += 1
+    rest = codes[i + 3 :] if i < len(codes) and codes[i] == -4 else codes[i + 1 :]
+    return -1 in rest
 
 
 @op("Reshape", "reshape")
@@ -57,7 +62,12 @@ def reshape(node: Node, x: Array) -> Array:
     """To `shape` by its codes; the oldest files say `target_shape`, where 0 is inferred, and `keep_highest`."""
     codes = node.attrs.ints("shape", ())
     if codes:
-        return x.reshape(reshaped(node, codes, x.shape, node.attrs.bool("reverse")))
+        reverse = node.attrs.bool("reverse")
+        if _lost_hole(codes[::-1] if reverse else codes):
+            raise node.unsupported(
+                "a -1 after -2 or -4 in shape: MXNet writes the inferred size to a wrong place there"
+            )
+        return x.reshape(reshaped(node, codes, x.shape, reverse))
     target = list(node.attrs.ints("target_shape", ()))
     keep = node.attrs.bool("keep_highest")
     if keep:
@@ -71,38 +81,8 @@ def reshape(node: Node, x: Array) -> Array:
 @op("_npx_reshape")
 def npx_reshape(node: Node, x: Array) -> Array:
     """-1 infer, -2 copy, -3 drop a 1, -4 copy the rest, -5 merge two, -6 split by the two that follow."""
-    codes, reverse = node.attrs.ints("newshape", None), node.attrs.bool("reverse")
-    source, wanted = (list(x.shape[::-1]), list(codes[::-1])) if reverse else (list(x.shape), list(codes))
-    out, at, i, hole = list[int](), 0, 0, -1
-    while i < len(wanted):
-        code = wanted[i]
-        if code == -1:
-            hole = len(out)
-            out.append(1)
-            at += 1
-        elif code == -2:
-            out.append(source[at])
-            at += 1
-        elif code == -3:
-            at += 1
-        elif code == -4:
-            out += source[at:]
-            at = len(source)
-        elif code == -5:
-            out.append(source[at] * source[at + 1])
-            at += 2
-        elif code == -6:
-            left, right = wanted[i + 1], wanted[i + 2]
-            left, right = (source[at] // right if left == -1 else left), (source[at] // left if right == -1 else right)
-            out += [left, right]
-            at, i = at + 1, i + 2
-        else:
-            out.append(code)
-            at += 1
-        i += 1
-    if hole >= 0:
-        out[hole] = x.size // math.prod(out)
-    return x.reshape(out[::-1] if reverse else out)
+    codes = tuple(NUMPY_CODES.get(code, code) for code in node.attrs.ints("newshape", None))
+    return x.reshape(reshaped(node, codes, x.shape, node.attrs.bool("reverse")))
 
 
 @op("_np_reshape", "_npi_reshape")
@@ -262,7 +242,7 @@ def slice_channel(node: Node, x: Array) -> tuple[Array, ...]:
     return tuple(np.squeeze(p, axis) if node.attrs.bool("squeeze_axis") else p for p in parts)
 
 
-@op("_split_v2")
+@op("_split_v2", "_npi_split")
 def split_v2(node: Node, x: Array) -> tuple[Array, ...]:
     """`sections` parts, equal but for one place, or parts that start at `indices`; the first index is the start, 0."""
     axis, sections = node.attrs.int("axis", 1) % x.ndim, node.attrs.int("sections", 0)

@@ -83,6 +83,8 @@ SHAPES = {
     "split_v2: indices": Case("_split_v2", {"indices": "(0, 1, 3)", "axis": 1}, {"data": (2, 4, 3)}),
     "pad: constant": Case("Pad", {"mode": "constant", "pad_width": "(0,0,0,0,1,2,3,0)", "constant_value": 2.5}, X),
     "pad: constant is 0 by default": Case("Pad", {"mode": "constant", "pad_width": "(0,0,0,0,1,2,3,0)"}, X),
+    "npx_reshape: -6 infers its first": Case("_npx_reshape", {"newshape": "(-2, -6, -1, 3, -4)"}, {"data": (2, 6, 4)}),
+    "npx_reshape: -1 after -6": Case("_npx_reshape", {"newshape": "(-6, 3, 2, -1)"}, {"data": (6, 4, 5)}),
     "npx_reshape: -3 drops a 1": Case("_npx_reshape", {"newshape": "(-2, -3, -1)"}, {"data": (6, 1, 4, 5)}),
     "reshape_like: ends from the back": Case(
         "reshape_like",
@@ -265,6 +267,20 @@ CREATED = {
 }
 
 NUMPY = {
+    "_npi_column_stack of vectors": Case("_npi_column_stack", {}, {"a": (3,), "b": (3,)}),
+    "_npi_var, ddof": Case("_npi_var", {"axis": "(1,)", "ddof": 1}, M),
+    "_np_roll": Case("_np_roll", {"shift": "(1,)", "axis": "(1,)"}, M),
+    "_np_trace": Case("_np_trace", {"offset": 1, "axis1": 1, "axis2": 2}, X),
+    "_npi_tril": Case("_npi_tril", {"k": 1}, M),
+    "_npi_diff": Case("_npi_diff", {"n": 2}, X),
+    "_npi_rot90": Case("_npi_rot90", {"k": 1, "axes": "(0, 2)"}, X),
+    "_npi_arctan2": Case("_npi_arctan2", {}, {"a": (2, 3), "b": (2, 3)}),
+    "_npi_tensordot": Case(
+        "_npi_tensordot", {"a_axes_summed": "(1, 0)", "b_axes_summed": "(0, 2)"}, {"a": (2, 3, 4), "b": (3, 5, 2)}
+    ),
+    "_npi_einsum": Case("_npi_einsum", {"subscripts": "ij,jk->ki"}, {"a": (2, 3), "b": (3, 4)}),
+    "_npi_isposinf": Case("_npi_isposinf", {}, {"data": np.array([np.inf, -np.inf, 1], F)}),
+    "_npi_isneginf": Case("_npi_isneginf", {}, {"data": np.array([np.inf, -np.inf, 1], F)}),
     **{f"_np_{op} over one axis": Case(f"_np_{op}", {"axis": "(1,)"}, M) for op in ("sum", "prod", "max", "min")},
     **{f"_np_{op} keeps axes": Case(f"_np_{op}", {"axis": "(0, 1)", "keepdims": True}, X) for op in ("sum", "max")},
     "_npi_mean": Case("_npi_mean", {"axis": "(0,)"}, M),
