@@ -30,6 +30,7 @@ SYMBOL_SUFFIX = "-symbol.json"
 EPOCH = re.compile(r"(?P<prefix>.+?)(-\d{4})?\.(params|ndarray|nd)")
 PARSED = 4 << 20  # bytes; a larger symbol is recognised by its keys
 SCANNED = 256 << 20
+HEAD = 512
 CHUNK = 1 << 20
 
 
@@ -129,9 +130,8 @@ def _symbol(path: Path, name: str) -> tuple[str, str, bool] | None:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            head = stream.read(CHUNK)
-            start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-            if not start.startswith(b"{") or size > SCANNED:
+            head = stream.read(HEAD)
+            if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or size > SCANNED:
                 return None
             if size <= PARSED:
                 return _parsed(head + stream.read(PARSED), name)
@@ -178,7 +178,7 @@ def _keys(stream: Any, head: bytes) -> set[bytes]:
     while piece:
         found.update(key for key in wanted if key in piece)
         more = stream.read(CHUNK)
-        piece = piece[-16:] + more if more else b""
+        piece = piece[-16:] + more if more else b""  # a key may lie across two pieces
     return found
 
 
