@@ -35,7 +35,7 @@ OUTPUTS = {
     "LayerNorm": ("output", "mean", "std"), "GroupNorm": ("output", "mean", "std"),
     "InstanceNorm": ("output", "mean", "var"), "L2Normalization": ("output", "norm"), "LRN": ("output", "tmp_norm"),
     "Dropout": ("output", "mask"), "LeakyReLU": ("output", "mask"),
-    "RNN": ("output", "state_output", "statecell_output"),
+    **dict.fromkeys(("RNN", "_npx_rnn"), ("output", "state_output", "statecell_output")),
     "_contrib_BatchNormWithReLU": ("output", "mean", "var"), "make_loss": ("loss",),
     "_contrib_Proposal": ("output", "score"), "_contrib_MultiProposal": ("output", "score"),
     "_npi_concatenate": ("out",), "_npi_matmul": ("out",), "_sparse_make_loss": ("loss",),

@@ -210,4 +210,5 @@ CASES = {
     "Proposal, defaults": Case(
         "_contrib_Proposal", inputs={"s": DEFAULT_RPN, "d": DEFAULT_MOVES, "i": np.array([[96, 112, 1.0]], np.float32)}
     ),
+    "_npx_multibox_detection": Case("_npx_multibox_detection", LOUD, {"p": SCORES, "o": OFFSETS, "a": ANCHORS}),
 }

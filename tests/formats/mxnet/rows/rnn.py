@@ -51,4 +51,10 @@ CASES |= {
     ),
     "_rnn_param_concat": Case("_rnn_param_concat", {"dim": 0}, {"a": (4,), "b": (6,), "c": (3,)}),
     "_rnn_param_concat, dim 1 by default": Case("_rnn_param_concat", inputs={"a": (2, 4), "b": (2, 3)}),
+    "_npx_rnn": Case(
+        "_npx_rnn",
+        {"mode": "gru", "state_size": 4, "num_layers": 1, "state_outputs": True},
+        {"data": (6, 3, 5)},
+        {"parameters": (parameters("gru", 5, 4, 1, 1),), "state": (1, 3, 4)},
+    ),
 }
