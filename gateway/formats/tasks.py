@@ -8,6 +8,7 @@ Rule 1: the judge is somebody else's code: whatever it raises for one case refus
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gateway.core.artifact import NATIVE, SOURCE_FOLDER
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
@@ -24,7 +26,7 @@ from gateway.errors import ConversionError
 from gateway.formats.base import Format, Match, Oracle, Source, all_formats
 from gateway.process import wire
 
-QUICK = 0.25  # share of the time budget within which every case is judged; beyond, fewer are
+QUICK = 0.1  # share of the time budget within which every case is judged; beyond, fewer are
 MAX_TRIES = 60  # sizings that are tried
 LOCATE_NODES = 4000  # a larger graph is not looked into: every tensor would be held twice
 LOCATE_BYTES = 4 << 30  # of the tensors that a judge shows
@@ -72,7 +74,13 @@ def convert(job: Job) -> dict[str, Any]:
     """`target` -> Conversion; the artifact's files are in `out`."""
     subject = Subject.of(job.arguments)
     target = job.arguments["target"]
-    return subject.format.convert(subject.source, subject.match, subject.options, target, job.out).to_json()
+    made = subject.format.convert(subject.source, subject.match, subject.options, target, job.out)
+    if made.kind == NATIVE:
+        for name in subject.match.used:
+            copy = job.out / SOURCE_FOLDER / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(subject.source.path(name), copy)
+    return made.to_json()
 
 
 def oracle(job: Job) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def arcface(
     return norm(sym.FullyConnected(x, num_hidden=size, name="pre_fc1"), "fc1", True)
 
 
-def arrays(symbol: Any, shape: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights that keep the signal's size over 49 units: a residual branch ends in small gammas."""
+def arrays(symbol: Any, shape: tuple[int, ...], fix_gamma: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights that keep the signal's size over 49 units: a residual branch ends in small gammas, or large variances."""
     import mxnet as mx  # noqa: TID251  this runs in MXNet's own Environment
 
     args, aux = fill(symbol, {"data": shape})
@@ -64,6 +64,9 @@ def arrays(symbol: Any, shape: tuple[int, ...]) -> tuple[dict[str, Any], dict[st
             args[name] = array * 0.25
         if "relu" in name:
             args[name] = mx.nd.array(np.random.default_rng(len(name)).uniform(0.1, 0.4, array.shape).astype("f"))
+    for name, array in aux.items():
+        if fix_gamma and name.endswith("_bn3_moving_var"):
+            aux[name] = array * 16
     return args, aux
 
 
@@ -73,7 +76,7 @@ def save(job: Any) -> dict[str, Any]:
 
     told = job.arguments
     symbol = arcface(tuple(told["units"]), tuple(told["filters"]), told["size"], told["fix_gamma"])
-    args, aux = arrays(symbol, (1, 3, told["side"], told["side"]))
+    args, aux = arrays(symbol, (1, 3, told["side"], told["side"]), told["fix_gamma"])
     folder = Path(told["folder"])
     symbol.save(str(folder / SYMBOL))
     named = {f"arg:{k}": v for k, v in args.items()} | {f"aux:{k}": v for k, v in aux.items()}
