@@ -178,7 +178,7 @@ def read(path: Path) -> Symbol:
 def parse(data: bytes, file: str = "symbol.json") -> Symbol:
     """The same, from bytes."""
     try:
-        graph = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
+        graph = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise CorruptModel(f"{file} is not UTF-8 at byte {error.start} of {len(data)}.") from None
     except json.JSONDecodeError as error:

@@ -221,3 +221,7 @@ def test_a_chain_of_100000_nodes_needs_no_stack() -> None:
     for number in range(100_000):
         last = graph.node("relu", f"r{number}", [last])
     assert len(load(graph.json(last)).nodes) == 100_001
+
+
+def test_a_byte_order_mark_is_no_harm() -> None:
+    assert parse(b"\xef\xbb\xbf" + json.dumps(small()).encode()).outputs == ("top_output",)
