@@ -12,8 +12,9 @@ from gateway.core.compare import Comparison
 from gateway.errors import UnsupportedOps
 from gateway.formats.mxnet.emit import load_operators
 from gateway.graph.registry import operators, refusals, refuse_unknown
+from tests.environments import environment
 from tests.formats.mxnet import rows
-from tests.formats.mxnet.harness import Case, assert_passed, run_table
+from tests.formats.mxnet.harness import Case, array, assert_passed, run_child, run_table
 
 load_operators()
 TABLES: dict[str, dict[str, Case]] = {
@@ -60,3 +61,23 @@ def test_a_refusal_says_its_reason(name: str) -> None:
 
 def test_at_least_215_operators_have_rows() -> None:
     assert len({case.op for case in ROWS.values() if not case.refused}) >= 215
+
+
+def test_spoilt_parameters_and_missing_inputs_are_errors_of_ours() -> None:
+    environment("base")
+    rows_: dict[str, dict[str, object]] = {}
+    for case in ROWS.values():
+        if case.graph or case.op not in operators("mxnet"):
+            continue
+        given = [
+            (name, value, weight)
+            for weight, part in ((0, case.inputs), (1, case.weights))
+            for name, value in part.items()
+        ]
+        arrays = [(name, array(name, value), weight) for name, value, weight in given]
+        inputs = [[name, found.dtype.name, list(found.shape), weight] for name, found, weight in arrays]
+        attrs = {key: str(value) for key, value in case.attrs.items()}
+        rows_.setdefault(f"{case.op} {sorted(attrs)}", {"op": case.op, "attrs": attrs, "inputs": inputs})
+    found = run_child("tests.formats.mxnet.spoilt:run", {"rows": list(rows_.values())}, "base").value
+    assert found["tried"] > 3000
+    assert found["crashes"] == []
