@@ -5,6 +5,7 @@
 #   check          ruff, mypy --strict, import-linter
 #   certify        the long run that writes docs/certified.md; resumes where it stopped
 #   certify-sample two rows of it again, compared with what is written
+#   mutants        planted bugs in the converters: how many the verification catches; writes docs/mutants.md
 #   pins           deploy/envs/*.in -> *.txt, with hashes
 #   protos         protos/*.proto -> gateway/protocols/generated
 #
@@ -22,7 +23,7 @@ ifndef PYTHON
 PYTHON := $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 endif
 
-.PHONY: setup dev serve test check certify certify-sample bench pins protos clean
+.PHONY: setup dev serve test check certify certify-sample mutants bench pins protos clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.setup
@@ -64,6 +65,9 @@ certify: setup dev
 
 certify-sample: setup dev
 	$(BIN)/python tools/certify.py --sample 2
+
+mutants: setup dev
+	$(BIN)/python tools/mutants.py $(ARGS)
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

@@ -7,6 +7,7 @@ the culprit; within it, the node before it that is worst alone is named instead.
 Rule 1: tensors are matched by name, and nodes are cut where the judge shows a tensor: one node of
         the source is as many ONNX nodes as its conversion needs.
 Rule 2: the artifact runs without optimisation: fused nodes have no names.
+Rule 3: an artifact that does not run to its end is searched node by node, each alone.
 """
 
 from __future__ import annotations
@@ -53,11 +54,15 @@ def search(model: Any, folder: Path, feeds: Tensors, shown: Sequence[Shown], *, 
 
     owners = {name: each for each in shown for name in each.outputs}
     theirs = {name: array for each in shown for name, array in each.outputs.items()}
-    ours = run_all(model, folder, feeds)
-    names = [n for node in model.graph.node for n in node.output if n in theirs and n in ours]
+    bench = _Alone(model, folder, {**theirs, **feeds}, quantised)
+    shared = [n for node in model.graph.node for n in node.output if n in theirs]
+    try:
+        ours = run_all(model, folder, feeds)
+    except Exception as error:  # noqa: BLE001  onnxruntime's errors have no common base but Exception
+        return _broken_off(bench, owners, theirs, shared, error)
+    names = [n for n in shared if n in ours]
     if not names:
         return "no tensor of the judge is one of the artifact too"
-    bench = _Alone(model, folder, {**theirs, **feeds}, quantised)
     for at, name in enumerate(names):
         comparison = compare(theirs[name], ours[name], output=name, quantised=quantised)
         if comparison.passed:
@@ -75,6 +80,24 @@ def search(model: Any, folder: Path, feeds: Tensors, shown: Sequence[Shown], *, 
         f"none of {len(names)} tensors differs without onnxruntime's optimisations: "
         "the difference comes with them, or from a part inside a subgraph"
     )
+
+
+def _broken_off(
+    bench: _Alone, owners: dict[str, Shown], theirs: Tensors, names: Sequence[str], error: Exception
+) -> Found | str:
+    """The artifact does not run to its end: the first node that does not run, or differs, on the judge's inputs."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    for name in names:
+        alone = bench.compare(name)
+        if alone is not None and alone.passed:
+            continue
+        shown = theirs[name]
+        problem = f"onnxruntime breaks off: {said}"
+        nothing = Comparison("", name, name_of(shown), shown.shape, float("nan"), float("nan"), problem=problem)
+        piece, inputs = bench.piece(name)
+        owner = owners[name]
+        return Found(owner.node, owner.operator, name, nothing, alone, piece, inputs, shown)
+    return f"the artifact breaks off, and every node alone runs: {said}"
 
 
 def _snr(comparison: Comparison) -> float:

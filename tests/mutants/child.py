@@ -1,0 +1,379 @@
+"""The children's side: conversions with and without a planted mistake, the judge's answers, the wrong node.
+
+    prepare   base    every net converted; which lines of the operator functions each one runs, by operator
+    answer    judge   production's own oracle task over each net: its probes and the judge's answers
+    judge     base    every mutant: planted, its nets converted, run, compared, until one says it is wrong
+    nodes     judge   every tensor of the judge, for the case that told most
+    locate    base    production's search for the first wrong node, the mistake planted again
+
+Rule 1: probes, comparison, runtime and search are those that production uses.
+Rule 2: what has been found is on disk before the next begins: a mistake may kill this process.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+from gateway.core.artifact import Artifact, Provenance, Verdict, Verification
+from gateway.core.compare import Comparison, compare
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.signature import Signature
+from gateway.errors import GatewayError
+from gateway.formats import tasks
+from gateway.formats.base import Source, all_formats
+from gateway.formats.tasks import Subject
+from gateway.graph import registry
+from gateway.process import wire
+from tests.mutants.plant import Mutant, planted
+
+LONGEST_S = 20.0  # of one mutant over one net; a conversion that does not end has a time limit in production too
+OWN = "gateway.json"
+
+
+@dataclass
+class Job:
+    """As process.child's, of one net."""
+
+    arguments: dict[str, Any]
+    out: Path
+
+    def progress(self, stage: str, fraction: float | None = None) -> None: ...
+
+
+def subject_of(name: str, net: dict[str, Any]) -> Subject:
+    chosen, folder = all_formats()[name], Path(net["folder"])
+    source = Source(folder, tuple(sorted(path.name for path in folder.iterdir() if path.is_file())))
+    match = chosen.match(source)
+    assert match is not None, f"{net['name']}: not recognised"
+    return Subject(chosen, source, match, ModelOptions.from_json(net["options"]))
+
+
+def converted(subject: Subject, out: Path) -> Signature:
+    """model.onnx in `out`. Errors: ConversionError, and whatever a mistake raises."""
+    out.mkdir(parents=True, exist_ok=True)
+    return subject.format.convert(subject.source, subject.match, subject.options, "onnx", out).signatures[0]
+
+
+# prepare
+
+
+def prepare(job: Any) -> dict[str, Any]:
+    """`format`, `package`, `nets`, `work` -> name -> {"error"} or {"signature"}, and what "ran".
+
+    "ran" is "operator|node" -> file -> lines.
+    """
+    name, work = job.arguments["format"], Path(job.arguments["work"])
+    package = Package(name, job.arguments["package"])
+    found = {}
+    for number, net in enumerate(job.arguments["nets"]):
+        subject = subject_of(name, net)
+        out = work / f"{number:04}"
+        answer: dict[str, Any] = {"work": str(out)}
+        with package.watched() as ran:
+            try:
+                answer["signature"] = converted(subject, out / "right").to_json()
+            except Exception as error:
+                answer["error"] = tasks.in_words(error)
+        answer["ran"] = {op: {file: sorted(lines) for file, lines in files.items()} for op, files in ran.items()}
+        found[net["name"]] = answer
+    return found
+
+
+class Package:
+    """The modules of operator functions: watched while they run, replaced by others and brought back."""
+
+    def __init__(self, name: str, package: str) -> None:
+        self.format = name
+        root = importlib.import_module(package)
+        files = sorted(Path(str(root.__path__[0])).glob("*.py"))
+        self.sources = {f"{package}.{p.stem}": p.read_text() for p in files if p.stem != "__init__"}
+        self.modules: dict[str, ModuleType] = {full: importlib.import_module(full) for full in self.sources}
+        self.order = self._ordered()
+
+    @contextmanager
+    def watched(self) -> Iterator[dict[str, dict[str, set[int]]]]:
+        """operator|node -> module -> lines that ran."""
+        table = registry._REGISTRY[self.format]
+        kept, ran = dict(table), {}
+        names = {str(module.__file__): full for full, module in self.modules.items()}
+        table.update({op: _watching(op, function, names, ran) for op, function in kept.items()})
+        try:
+            yield ran
+        finally:
+            table.clear()
+            table.update(kept)
+
+    @contextmanager
+    def wrong(self, mutant: Mutant) -> Iterator[None]:
+        """The package with the mistake in it, dependents of the file included."""
+        kept = dict(registry._REGISTRY[self.format])
+        touched = self._dependents(mutant.module)
+        spaces = {full: dict(vars(self.modules[full])) for full in touched}
+        try:
+            for full in touched:
+                text = planted(self.sources[full], mutant) if full == mutant.module else self.sources[full]
+                self._again(full, text)
+            yield
+        finally:
+            for full, space in spaces.items():
+                vars(self.modules[full]).clear()
+                vars(self.modules[full]).update(space)
+            table = registry._REGISTRY[self.format]
+            table.clear()
+            table.update(kept)
+
+    def _again(self, full: str, text: str) -> None:
+        module = self.modules[full]
+        table = registry._REGISTRY[self.format]
+        for op in [op for op, function in table.items() if function.__module__ == full]:
+            del table[op]
+        exec(compile(text, str(module.__file__), "exec"), vars(module))
+
+    def _imports(self, full: str) -> set[str]:
+        tree = ast.parse(self.sources[full])
+        return {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module in self.sources}
+
+    def _ordered(self) -> list[str]:
+        """Files after those they import."""
+        done: list[str] = []
+
+        def visit(full: str) -> None:
+            if full not in done:
+                for other in sorted(self._imports(full)):
+                    visit(other)
+                done.append(full)
+
+        for full in self.sources:
+            visit(full)
+        return done
+
+    def _dependents(self, full: str) -> list[str]:
+        touched = {full}
+        for other in self.order:
+            if self._imports(other) & touched:
+                touched.add(other)
+        return [other for other in self.order if other in touched]
+
+
+def _watching(
+    op: str, function: Callable[..., Any], names: dict[str, str], ran: dict[str, dict[str, set[int]]]
+) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        lines = ran.setdefault(f"{op}|{getattr(arguments[-1], 'name', '')}", {})
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            full = names.get(frame.f_code.co_filename)
+            if full is None:
+                return None
+            lines.setdefault(full, set()).add(frame.f_lineno)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return function(*arguments)
+        finally:
+            sys.settrace(before)
+
+    return call
+
+
+# answer
+
+
+def answer(job: Any) -> dict[str, Any]:
+    """`format`, `nets` [{..., "signature", "out"}]: oracle.json into each `out`, production's oracle task."""
+    for net in job.arguments["nets"]:
+        out = Path(net["out"])
+        out.mkdir(parents=True, exist_ok=True)
+        subject = subject_of(job.arguments["format"], net)
+        arguments = subject.to_json() | {"signature": net["signature"], "seed": 0, "budget_s": 60.0}
+        try:
+            found = tasks.oracle(Job(arguments, out))
+        except Exception as error:
+            found = {"cases": [], "unjudged": tasks.in_words(error)}
+        (out / "oracle.json").write_text(json.dumps(found))
+    return {}
+
+
+# judge
+
+
+@dataclass
+class _Net:
+    """A net and what is right about it."""
+
+    name: str
+    subject: Subject
+    work: Path
+    signature: Signature | None
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    right: bytes = b""
+    seen: Signature | None = None
+
+    @classmethod
+    def of(cls, name: str, net: dict[str, Any]) -> _Net:
+        made = cls(net["name"], subject_of(name, net), Path(net["work"]), None)
+        if net.get("signature"):
+            made.signature = Signature.from_json(net["signature"])
+            made.cases = json.loads((made.work / "oracle" / "oracle.json").read_text())["cases"]
+        return made
+
+    def convert(self) -> None:
+        """The right model, as this process writes it: what is the same needs no run."""
+        if self.signature is not None and not self.right:
+            folder = self.work / "again"
+            self.seen = converted(self.subject, folder)
+            self.right = (folder / "model.onnx").read_bytes()
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _alarm(_signal: int, _frame: Any) -> None:
+    raise _TooLongError
+
+
+def sound(job: Any) -> dict[str, Any]:
+    """`format`, `nets` -> name -> "" where the right conversion passes production's verification, else why not."""
+    found = {}
+    for each in job.arguments["nets"]:
+        net = _Net.of(job.arguments["format"], each)
+        said = _verdict(net, net.work / "right", net.signature) if net.cases else {"why": "nobody judges it"}
+        found[net.name] = said.get("why", "")
+    return found
+
+
+def judge(job: Any) -> dict[str, Any]:
+    """`format`, `package`, `nets`, `mutants` [{"mutant", "nets"}], `results` (a file, a line a mutant, appended)."""
+    arguments = job.arguments
+    package = Package(arguments["format"], arguments["package"])
+    nets = {net["name"]: _Net.of(arguments["format"], net) for net in arguments["nets"]}
+    signal.signal(signal.SIGALRM, _alarm)
+    with Path(arguments["results"]).open("a") as results:
+        for row in arguments["mutants"]:
+            mutant = mutant_of(row["mutant"])
+            said: dict[str, Any] = {"outcome": "survived", "nets": len(row["nets"])}
+            mine = [nets[name] for name in row["nets"]]
+            for net in mine:
+                net.convert()
+            try:
+                with package.wrong(mutant):
+                    said |= _first_wrong(mine, job.out / "wrong")
+            except Exception as error:
+                said |= {"outcome": "error", "why": tasks.in_words(error)}
+            results.write(json.dumps({"name": mutant.name} | said) + "\n")
+            results.flush()
+    return {}
+
+
+def _first_wrong(nets: list[_Net], out: Path) -> dict[str, Any]:
+    """The first net that shows the mistake, and how. {} when none does."""
+    differs, accepted = 0, []
+    for net in nets:
+        signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+        try:
+            signature = converted(net.subject, out)
+        except Exception as error:
+            if net.signature is None:
+                continue  # refused, as it has to be
+            return {"outcome": "error", "net": net.name, "why": tasks.in_words(error)}
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if net.signature is None:
+            accepted.append({"net": net.name, "signature": signature.to_json()})
+            continue
+        if (out / "model.onnx").read_bytes() == net.right and signature == net.seen:
+            continue
+        differs += 1
+        said = _verdict(net, out, signature)
+        if said:
+            return {"outcome": "failed", "net": net.name} | said
+    return {"differs": differs, "accepted": accepted}
+
+
+def _verdict(net: _Net, folder: Path, signature: Signature | None) -> dict[str, Any]:
+    """{} when every case passes, else the worst one: {"why", "case"}."""
+    from gateway.runtimes.ort import OrtRuntime
+
+    assert signature is not None
+    nobody = Provenance("", "", "", "", "", "", "")
+    artifact = Artifact("", "onnx", (signature,), nobody, Verification(Verdict.UNVERIFIED, reason="mutant"))
+    try:
+        runtime = OrtRuntime.load(artifact, folder, threads=1)
+    except GatewayError as error:
+        return {"why": error.message, "case": -1}
+    worst: tuple[float, dict[str, Any]] = (0.0, {})
+    for number, case in enumerate(net.cases):
+        expected = wire.load(net.work / "oracle" / case["outputs"])
+        try:
+            found = runtime.run(signature.name, wire.load(net.work / "oracle" / case["inputs"]))
+        except GatewayError as error:
+            return {"why": f"case {case['name']}: {error.message}", "case": number}
+        for one in _compared(expected, found):
+            if not one.passed and one.severity > worst[0]:
+                worst = one.severity, {"why": f"case {case['name']}: {one.problem}", "case": number}
+    return worst[1]
+
+
+def _compared(expected: Any, found: Any) -> Iterator[Comparison]:
+    for name in dict.fromkeys([*expected, *found]):
+        if name not in found or name not in expected:
+            yield Comparison("", name, "", (), float("nan"), float("nan"), problem="outputs are others")
+        else:
+            yield compare(expected[name], found[name], output=name)
+
+
+# nodes, locate
+
+
+def nodes(job: Any) -> dict[str, Any]:
+    """`format`, `nets` [{..., "signature", "case", "out"}]: nodes.json into each `out`, production's nodes task."""
+    for net in job.arguments["nets"]:
+        out = Path(net["out"])
+        out.mkdir(parents=True, exist_ok=True)
+        inputs = Path(net["work"]) / "oracle" / f"{net['case']:03}.inputs"
+        arguments = subject_of(job.arguments["format"], net).to_json()
+        arguments |= {"signature": net["signature"], "inputs": str(inputs)}
+        (out / "nodes.json").write_text(json.dumps(tasks.nodes(Job(arguments, out))))
+    return {}
+
+
+def locate(job: Any) -> dict[str, Any]:
+    """`format`, `package`, `mutants` [{"mutant", "net", "seen"}] -> mutant -> {"node", "operator"} or {"why"}."""
+    arguments = job.arguments
+    package = Package(arguments["format"], arguments["package"])
+    found: dict[str, Any] = {}
+    for number, row in enumerate(arguments["mutants"]):
+        mutant, net, out = mutant_of(row["mutant"]), row["net"], job.out / f"{number:04}"
+        subject = subject_of(arguments["format"], net)
+        inputs = Path(net["work"]) / "oracle" / f"{row['case']:03}.inputs"
+        try:
+            with package.wrong(mutant):
+                signature = converted(subject, out)
+            asked = subject.to_json() | {
+                "signature": signature.to_json(), "artifact": str(out / "model.onnx"), "inputs": str(inputs),
+                "quantised": False, "seen": json.loads((Path(row["seen"]) / "nodes.json").read_text()),
+            }  # fmt: skip
+            said = tasks.locate(Job(asked, out))
+            found[mutant.name] = {key: said[key] for key in ("node", "operator", "why") if key in said}
+        except Exception as error:
+            traceback.print_exc()
+            found[mutant.name] = {"why": tasks.in_words(error)}
+    return found
+
+
+def mutant_of(data: dict[str, Any]) -> Mutant:
+    return Mutant(**data | {"span": tuple(data["span"]), "lines": tuple(data["lines"])})

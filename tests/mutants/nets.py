@@ -1,0 +1,44 @@
+"""What mutants are judged on: small models of a format, and where its operator functions are.
+
+An op-by-op format joins by a Target of its own in TARGETS; nothing else here knows a format.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.modeltoml import ModelOptions
+
+
+@dataclass(frozen=True)
+class Net:
+    """A drop of a few nodes. `refused`: the right answer is an error of the converter."""
+
+    name: str
+    folder: Path
+    options: ModelOptions
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """`package` holds the operator functions, a file a family; `make` writes nets below a folder."""
+
+    format: str
+    package: str
+    make: Callable[[Path], Sequence[Net]]
+    judge: str  # Environment of the reference answers
+    skip: tuple[str, ...] = ()  # files of the package without arithmetic
+
+
+def target(name: str) -> Target:
+    """Errors: KeyError for a format without nets."""
+    module, _, attribute = TARGETS[name].partition(":")
+    found: Target = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+TARGETS = {"mxnet": "tests.mutants.mxnet:TARGET"}
