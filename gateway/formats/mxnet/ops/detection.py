@@ -14,12 +14,8 @@ import numpy as np
 from gateway.core.dtypes import Array
 from gateway.formats.mxnet.ops.nms import column, columns, places, sorted_rows, staying
 from gateway.formats.mxnet.ops.tools import (
-    Size,
     bounded,
     cast,
-    expand,
-    full,
-    ints,
     like,
     part,
     product,
@@ -28,8 +24,8 @@ from gateway.formats.mxnet.ops.tools import (
     sizes,
     static,
     statics,
+    times,
     unsqueeze,
-    vector,
 )
 from gateway.graph.registry import op
 
@@ -82,16 +78,12 @@ def multibox_prior(graph: Emit, node: Node) -> str:
     return cast(graph, graph.constant("boxes", boxes[None]), graph.dtype(x))
 
 
-def _times(graph: Emit, x: str, factor: float) -> str:
-    return x if factor == 1.0 else graph.node("Mul", [x, like(graph, x, factor)])
-
-
 def _decoded(graph: Emit, offsets: str, anchors: str, scale: tuple[float, ...], clip: float, corner: bool) -> str:
     """Corners of boxes (B, N, 4) from offsets (B, N, 4) over anchors (1 or B, N, 4)."""
     first, second = columns(graph, anchors, 0, 2), columns(graph, anchors, 2, 4)
     if corner:
         size = graph.node("Sub", [second, first])
-        centre = graph.node("Add", [first, _times(graph, size, 0.5)])
+        centre = graph.node("Add", [first, times(graph, size, 0.5)])
     else:
         size, centre = second, first
     kind = graph.dtype(offsets)
@@ -101,7 +93,7 @@ def _decoded(graph: Emit, offsets: str, anchors: str, scale: tuple[float, ...], 
     grow = graph.node("Mul", [columns(graph, offsets, 2, 4), graph.constant("scale", np.array(scale[2:]).astype(kind))])
     middle = graph.node("Add", [graph.node("Mul", [shift, size]), centre])
     grow = graph.node("Min", [grow, like(graph, grow, clip)]) if clip > 0 else grow
-    half = _times(graph, graph.node("Mul", [graph.node("Exp", [grow]), size]), 0.5)
+    half = times(graph, graph.node("Mul", [graph.node("Exp", [grow]), size]), 0.5)
     return graph.node("Concat", [graph.node("Sub", [middle, half]), graph.node("Add", [middle, half])], axis=2)
 
 
@@ -132,7 +124,7 @@ def box_iou(graph: Emit, node: Node) -> str:
     for x, spread in zip(node.inputs, (1, 0), strict=True):
         flat = unsqueeze(graph, reshape(graph, x, [None, 4]), [spread])
         first, second = columns(graph, flat, 0, 2), columns(graph, flat, 2, 4)
-        half = _times(graph, second, 0.5)
+        half = times(graph, second, 0.5)
         size = graph.node("Sub", [second, first]) if corner else second
         low.append(first if corner else graph.node("Sub", [first, half]))
         high.append(second if corner else graph.node("Add", [first, half]))
@@ -158,10 +150,10 @@ def _exchanged(graph: Emit, rows: str, start: int, to_corner: bool) -> str:
     box = columns(graph, rows, start, start + 4)
     first, second = columns(graph, box, 0, 2), columns(graph, box, 2, 4)
     if to_corner:
-        half = _times(graph, second, 0.5)
+        half = times(graph, second, 0.5)
         pair = [graph.node("Sub", [first, half]), graph.node("Add", [first, half])]
     else:
-        pair = [_times(graph, graph.node("Add", [first, second]), 0.5), graph.node("Sub", [second, first])]
+        pair = [times(graph, graph.node("Add", [first, second]), 0.5), graph.node("Sub", [second, first])]
     empty = graph.node("Less", [columns(graph, box, 0, 1), like(graph, box, 0)])
     made = graph.node("Where", [empty, box, graph.node("Concat", pair, axis=2)])
     around = [columns(graph, rows, 0, start)] if start else []
@@ -222,7 +214,7 @@ def box_nms(graph: Emit, node: Node) -> str:
 def _exchanged_all(graph: Emit, rows: str, start: int) -> str:
     """Centre boxes as corners, for the overlap, whatever their sign; other columns as they are."""
     box = columns(graph, rows, start, start + 4)
-    first, half = columns(graph, box, 0, 2), _times(graph, columns(graph, box, 2, 4), 0.5)
+    first, half = columns(graph, box, 0, 2), times(graph, columns(graph, box, 2, 4), 0.5)
     made = [graph.node("Sub", [first, half]), graph.node("Add", [first, half])]
     return graph.node("Concat", [*([columns(graph, rows, 0, start)] if start else []), *made], axis=2)
 
@@ -310,116 +302,3 @@ def roi_align(graph: Emit, node: Node) -> str:
         sampling_ratio=max(attrs.int("sample_ratio", -1), 0), spatial_scale=attrs.float("spatial_scale"),
         coordinate_transformation_mode="half_pixel" if attrs.bool("aligned", False) else "output_half_pixel",
     )  # fmt: skip
-
-
-def region_anchors(stride: int, ratios: tuple[float, ...], scales: tuple[float, ...]) -> Array:
-    """(ratios*scales, 4) boxes of the first place, as rpn_inv_normalize's Faster R-CNN rounds them; float32."""
-    size = np.float32(stride)
-    centre = np.float32(0.5) * (size - np.float32(1))
-    rows = []
-    for ratio in ratios:
-        for scale in scales:
-            area = np.floor(size * size / np.float32(ratio))
-            width = np.floor(np.sqrt(area) + np.float32(0.5)) * np.float32(scale)
-            height = np.floor(width / np.float32(scale) * np.float32(ratio) + np.float32(0.5)) * np.float32(scale)
-            half = [np.float32(0.5) * (side - np.float32(1)) for side in (width, height)]
-            rows.append([centre - half[0], centre - half[1], centre + half[0], centre + half[1]])
-    return np.array(rows, np.float32)
-
-
-def _proposed(graph: Emit, node: Node, batch: Size, count: int, anchors: Array) -> tuple[str, str]:
-    """Boxes (B, N, 4) held inside the picture, and their scores (B, N), small and padded ones with -1."""
-    attrs, (scores, deltas, info) = node.attrs, node.inputs
-    number = static(graph, node, scores, 1) // 2
-    height, width = statics(graph, node, scores, (2, 3))
-    score = part(graph, scores, 1, number, None)
-    score = reshape(graph, graph.node("Transpose", [score], perm=[0, 2, 3, 1]), [batch, count])
-    delta = reshape(graph, deltas, [batch, number, 4, height, width])
-    delta = reshape(graph, graph.node("Transpose", [delta], perm=[0, 3, 4, 1, 2]), [batch, count, 4])
-    limits = [unsqueeze(graph, part(graph, info, 1, n, n + 1), [2]) for n in range(3)]  # height, width, scale
-    high = graph.node("Concat", [limits[1], limits[0]], axis=2)
-    last = graph.node("Sub", [high, full(graph, 1.0, "float32")])
-    first, second = anchors[None, :, :2], anchors[None, :, 2:]
-    if attrs.bool("iou_loss", False):
-        pair = [
-            graph.node("Add", [graph.constant("anchors", corner), columns(graph, delta, n, n + 2)])
-            for corner, n in ((first, 0), (second, 2))
-        ]
-    else:
-        size = second - first + np.float32(1)
-        centre = first + np.float32(0.5) * (size - np.float32(1))
-        side, middle = graph.constant("sizes", size), graph.constant("centres", centre)
-        middle = graph.node("Add", [graph.node("Mul", [columns(graph, delta, 0, 2), side]), middle])
-        grown = graph.node("Mul", [graph.node("Exp", [columns(graph, delta, 2, 4)]), side])
-        half = _times(graph, graph.node("Sub", [grown, full(graph, 1.0, "float32")]), 0.5)
-        pair = [graph.node("Sub", [middle, half]), graph.node("Add", [middle, half])]
-    zero = full(graph, 0.0, "float32")
-    pair = [graph.node("Max", [graph.node("Min", [corner, last]), zero]) for corner in pair]
-    place = np.arange(count) // number
-    stride = full(graph, attrs.int("feature_stride", 16), "float32")
-    padded = [
-        graph.node(
-            "GreaterOrEqual",
-            [
-                graph.constant("place", at.astype(np.float32)),
-                graph.node("Floor", [graph.node("Div", [graph.node("Squeeze", [limit, ints(graph, [2])]), stride])]),
-            ],
-        )
-        for at, limit in ((place // width, limits[0]), (place % width, limits[1]))
-    ]
-    smallest = graph.node("Mul", [limits[2], full(graph, attrs.int("rpn_min_size", 16), "float32")])
-    sides = graph.node("Add", [graph.node("Sub", pair[::-1]), full(graph, 1.0, "float32")])
-    small = graph.node("Less", [graph.node("ReduceMin", [sides], axes=[2], keepdims=1), smallest])
-    more = graph.node("Where", [small, _times(graph, smallest, 0.5), zero])
-    boxes = graph.node("Concat", [graph.node("Sub", [pair[0], more]), graph.node("Add", [pair[1], more])], axis=2)
-    out = graph.node("Or", [graph.node("Or", padded), graph.node("Squeeze", [small, ints(graph, [2])])])
-    return boxes, graph.node("Where", [out, full(graph, -1.0, "float32"), score])
-
-
-@op("mxnet", "_contrib_Proposal", "_contrib_MultiProposal")
-def proposal(graph: Emit, node: Node) -> str | list[str]:
-    """Regions that a region proposal network proposes.
-
-    In     scores (B, 2*A, H, W), offsets (B, 4*A, H, W), (B, 3): height, width, scale of the picture; float32
-    Out    (B*rpn_post_nms_top_n, 5): batch index and corners; with output_score their scores (.., 1)
-    Attrs  rpn_pre_nms_top_n=6000 rpn_post_nms_top_n=300 threshold=0.7 rpn_min_size=16 scales=(4, 8, 16, 32)
-           ratios=(0.5, 1, 2) feature_stride=16 output_score=False iou_loss=False
-
-    Where fewer stay than are asked for, they are repeated from the first.
-    """
-    attrs, scores = node.attrs, node.inputs[0]
-    channels, height, width = statics(graph, node, scores, (1, 2, 3))
-    batch, stride = sizes(graph, scores)[0], attrs.int("feature_stride", 16)
-    base = region_anchors(
-        stride, attrs.floats("ratios", (0.5, 1.0, 2.0)), attrs.floats("scales", (4.0, 8.0, 16.0, 32.0))
-    )
-    if channels != 2 * len(base):
-        raise refuse(node, f"{channels} channels of scores; expected 2 x {len(base)} for its ratios and scales.")
-    count = len(base) * height * width
-    y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    shift = (np.stack([x, y, x, y], -1) * stride).reshape(-1, 1, 4).astype(np.float32)
-    boxes, score = _proposed(graph, node, batch, count, (shift + base[None]).reshape(-1, 4))
-    before = attrs.int("rpn_pre_nms_top_n", 6000)
-    after = bounded(node, "rpn_post_nms_top_n", attrs.int("rpn_post_nms_top_n", 300), 1 << 20)
-    before = min(before, count) if before > 0 else count
-    rows, _ = sorted_rows(graph, graph.node("Concat", [boxes, unsqueeze(graph, score, [2])], axis=2), score)
-    rows = part(graph, rows, 1, 0, before)
-    # Both ends of a box are inside it: one more on each side makes it an ordinary one.
-    wide = graph.node("Add", [columns(graph, rows, 0, 4), graph.constant("ends", np.array([0, 0, 1, 1], np.float32))])
-    valid = graph.node("Expand", [full(graph, 1, "bool"), vector(graph, [batch, before])])
-    alive = staying(graph, wide, valid, threshold=attrs.float("threshold", 0.7), at=False)
-    rows, _ = sorted_rows(graph, rows, cast(graph, alive, "float32"))
-    left = graph.node("ReduceSum", [cast(graph, alive, "int64"), ints(graph, [1])], keepdims=1)
-    left = graph.node("Min", [left, ints(graph, [min(after, before)])])
-    turn = graph.node("Mod", [graph.constant("turn", np.arange(after, dtype=np.int64)[None]), left])
-    chosen = graph.node("GatherND", [rows, unsqueeze(graph, turn, [2])], batch_dims=1)
-    index = graph.node(
-        "CumSum",
-        [expand(graph, full(graph, 1.0, "float32", [1, 1, 1]), [batch, after, 1]), full(graph, 0, "int64")],
-        exclusive=1,
-    )
-    regions = graph.node("Concat", [index, columns(graph, chosen, 0, 4)], axis=2)
-    regions = reshape(graph, regions, [product([batch, after]), 5])
-    if not attrs.bool("output_score", False):
-        return regions
-    return [regions, reshape(graph, columns(graph, chosen, 4, 5), [product([batch, after]), 1])]

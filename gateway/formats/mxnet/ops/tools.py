@@ -202,3 +202,8 @@ def counting(graph: Emit, size: Size) -> str:
         return graph.constant("counting", np.arange(size, dtype=np.int64))
     zero, one = (graph.constant("value", np.asarray(number, np.int64)) for number in (0, 1))
     return graph.node("Range", [zero, squeeze(graph, run_time(graph, size), [0]), one])
+
+
+def times(graph: Emit, x: str, factor: float) -> str:
+    """`x` times a number."""
+    return x if factor == 1.0 else graph.node("Mul", [x, like(graph, x, factor)])

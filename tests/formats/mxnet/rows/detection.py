@@ -1,4 +1,4 @@
-"""Rows of gateway/formats/mxnet/ops/detection.py: overlapping boxes, equal scores, empty and exchanged ones."""
+"""Rows of detection.py and proposal.py in gateway/formats/mxnet/ops: overlapping boxes, equal scores, empty ones."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ CASES = {
         "_contrib_MultiBoxDetection", {"threshold": 0.45}, {"p": SCORES, "o": OFFSETS, "a": ANCHORS}
     ),
     "Proposal, defaults": Case(
-        "_contrib_Proposal", inputs={"s": DEFAULT_RPN, "d": DEFAULT_MOVES, "i": np.array([[96, 112, 1.0]], np.float32)}
+        "_contrib_Proposal", inputs={"s": DEFAULT_RPN, "d": DEFAULT_MOVES, "i": np.array([[90, 100, 1.3]], np.float32)}
     ),
     "_npx_multibox_detection": Case("_npx_multibox_detection", LOUD, {"p": SCORES, "o": OFFSETS, "a": ANCHORS}),
 }

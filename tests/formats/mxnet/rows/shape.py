@@ -1,4 +1,4 @@
-"""Rows of gateway/formats/mxnet/ops/shape.py: every code of Reshape, every default left out."""
+"""Rows of reshape.py, shape.py and creation.py in gateway/formats/mxnet/ops: every code, every default left out."""
 
 from __future__ import annotations
 
