@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def region_anchors(stride: int, ratios: tuple[float, ...], scales: tuple[float, ...]) -> Array:
-    """(ratios*scales, 4) boxes of the first place, as rpn_inv_normalize's Faster R-CNN rounds them; float32."""
+    """(ratios*scales, 4) boxes of the first place; widths and heights are rounded before they are scaled; float32."""
     size = np.float32(stride)
     centre = np.float32(0.5) * (size - np.float32(1))
     rows = []
