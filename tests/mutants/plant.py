@@ -10,7 +10,8 @@ a statement that was forgotten, neighbours in a table exchanged.
 
 Rule 1: what cannot change a number is not planted: messages of errors, types, docstrings, imports,
         the order inside sets of names, and conditions that only lead to a refusal (a refusal that is
-        missing is judged by rows that must be refused, not here).
+        missing is judged by rows that must be refused, not here). A place counted from the other end
+        is no slip either: of one input the last is the first.
 Rule 2: a mutant is called by where it is and what it says, with its number among equals, so that
         other changes of the file leave its name alone.
 """
@@ -201,6 +202,10 @@ class _Planter:
             return
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
             yield from self._number(node, -node.operand.value)  # type: ignore[operator]
+            return
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and type(node.slice.value) is int:
+            yield from self._expression(node.value)
+            yield from (m for m in self._number(node.slice, node.slice.value) if not m.after.startswith("("))
             return
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yield self._mutant("condition negated", node, f"bool({self._text(node.operand)})")
@@ -403,7 +408,7 @@ def _modes(function: ast.FunctionDef) -> list[str]:
 
 
 def _only_refuses(statement: ast.If | ast.While) -> bool:
-    return not statement.orelse and all(isinstance(each, ast.Raise) for each in statement.body)
+    return not statement.orelse and isinstance(statement.body[-1], ast.Raise)
 
 
 def _ends(body: Sequence[ast.stmt]) -> bool:
