@@ -39,7 +39,7 @@ def peaks(running: Running) -> Iterator[dict[str, float]]:
             for process in Path("/proc").glob("[0-9]*"):
                 try:
                     command = (process / "cmdline").read_bytes()
-                    stage = STAGE.search(command)
+                    stage = STAGE.search(command) if bytes(running.store) in command else None
                     if stage is None and int(process.name) != running.process.pid:
                         continue
                     line = re.search(r"VmHWM:\s+(\d+)", (process / "status").read_text())
@@ -71,8 +71,10 @@ def one(made: Path, root: Path, verify: bool) -> dict[str, Any]:
     (artifact,) = (root / "store").rglob("gateway.json")
     report = json.loads(artifact.read_text())
     verification = report["verification"]
-    worst = max(verification["comparisons"], key=lambda row: float(row["max_abs"]), default=None)
-    least = min((float(row["snr_db"]) for row in verification["comparisons"]), default=None)
+    rows = verification["comparisons"]
+    worst = max(rows, key=lambda row: float(row["max_abs"]), default=None)
+    usual = [float(row["max_abs"]) for row in rows if not row["case"].startswith("large")]
+    least = min((float(row["snr_db"]) for row in rows), default=None)
     return {
         "settled_to_available_s": round(seconds, 2),
         "stages_s": report["provenance"]["seconds"],
@@ -82,6 +84,7 @@ def one(made: Path, root: Path, verify: bool) -> dict[str, Any]:
         "reason": verification["reason"],
         "least_snr_db": None if least is None else round(least, 1),
         "max_error": None if worst is None else worst["max_abs"],
+        "max_error_but_large": max(usual, default=None),
         "max_error_case": None if worst is None else worst["case"],
     }
 
@@ -109,15 +112,23 @@ def page(found: dict[str, Any]) -> str:
         if isinstance(row, dict):
             stages = ", ".join(f"{name} {value:.1f}" for name, value in row["stages_s"].items())
             memory = ", ".join(f"{name} {value}" for name, value in row["peak_mib"].items())
-            cells = [label, row["verdict"], row["judge"], row["least_snr_db"], row["max_error"]]
+            cells = [
+                label,
+                row["verdict"],
+                row["judge"],
+                row["least_snr_db"],
+                row["max_error_but_large"],
+                row["max_error"],
+            ]
             cells += [row["settled_to_available_s"], stages, memory]
             rows.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
     return (
         "# ArcFace iResNet-100 (65 million weights, 261 MB), made by MXNet 1.9.1\n\n"
         "*Written by `python -m bench.arcface`; do not edit.* "
         f"{found['cores']} cores, load {found['load_before']:.1f} before the run.\n\n"
-        "| round | verdict | judge | least SNR dB | max error | settled to AVAILABLE, s | of it, s | peak MiB |\n"
-        "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| round | verdict | judge | least SNR dB | max error | and on inputs of 1e3 "
+        "| settled to AVAILABLE, s | of it, s | peak MiB |\n"
+        "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 

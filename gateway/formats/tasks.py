@@ -26,7 +26,7 @@ from gateway.errors import ConversionError
 from gateway.formats.base import Format, Match, Oracle, Source, all_formats
 from gateway.process import wire
 
-QUICK = 0.1  # share of the time budget within which every case is judged; beyond, fewer are
+QUICK = 0.06  # share of the time budget within which every case is judged; beyond, fewer are
 MAX_TRIES = 60  # sizings that are tried
 LOCATE_NODES = 4000  # a larger graph is not looked into: every tensor would be held twice
 LOCATE_BYTES = 4 << 30  # of the tensors that a judge shows
