@@ -29,7 +29,7 @@ import orjson
 from gateway import config
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE as ARTIFACT_FILE
-from gateway.core.artifact import Artifact, Verification
+from gateway.core.artifact import NATIVE, Artifact, Verification
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.signature import Signature, parse_spec
@@ -39,6 +39,7 @@ from gateway.process.environments import Environments
 from gateway.repository.detect import detect
 from gateway.repository.drop import LooseDrop, read_loose
 from gateway.runtimes.base import Runtime
+from gateway.runtimes.isolated import IsolatedRuntime, Worker
 from gateway.runtimes.ort import OrtRuntime
 
 Progress = Callable[[str, float | None], None]
@@ -168,15 +169,22 @@ def load(path: str | Path, *, threads: int = 0) -> Model:
     folder = Path(path)
     if (folder / ARTIFACT_FILE).is_file():
         artifact = _artifact(folder)
-        return Model(artifact, OrtRuntime.load(artifact, folder, threads=threads), None)
+        return Model(artifact, _start(artifact, folder, threads), None)
     scratch = tempfile.TemporaryDirectory(prefix="model-gateway-")
     try:
         out = Path(scratch.name) / "artifact"
         artifact = convert(path, out)
-        return Model(artifact, OrtRuntime.load(artifact, out, threads=threads), scratch)
+        return Model(artifact, _start(artifact, out, threads), scratch)
     except BaseException:
         scratch.cleanup()
         raise
+
+
+def _start(artifact: Artifact, folder: Path, threads: int) -> Runtime:
+    """onnxruntime here; a framework in a worker."""
+    if artifact.kind == NATIVE:
+        return IsolatedRuntime.load(artifact, folder, threads=threads, worker=Worker().for_artifact(artifact))
+    return OrtRuntime.load(artifact, folder, threads=threads)
 
 
 def _artifact(folder: Path) -> Artifact:

@@ -26,7 +26,8 @@ class Hop:
 def plan(format_name: str, target: str, formats: Mapping[str, Format] | None = None) -> tuple[Hop, ...]:
     """The hops from a format to `target` ("auto" is the format's own first choice). Errors: MissingHop."""
     source = (all_formats() if formats is None else formats)[format_name]
-    return (Hop(source.name, source.check_target(target), source.environment),)
+    chosen = source.check_target(target)
+    return (Hop(source.name, chosen, source.environment_of(chosen)),)
 
 
 def converter_name(source: Format) -> str:

@@ -25,7 +25,7 @@ from gateway.convert.jobs import Jobs, Report
 from gateway.convert.judges import Judge, choose
 from gateway.convert.plan import Hop, converter_name, plan
 from gateway.convert.verify import Finding, Question, prove, prove_given
-from gateway.core.artifact import FILE, Artifact, Verdict, Verification
+from gateway.core.artifact import FILE, NATIVE, Artifact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
@@ -68,20 +68,21 @@ class Converter:
         self._settings = settings
         self._scratch = scratch
         self._admitted = threading.BoundedSemaphore(settings.jobs.concurrency)
-        self._identities: dict[tuple[str, str], str] = {}
+        self._identities: dict[tuple[str, str, str], str] = {}
 
-    def identity(self, source: Format) -> str:
-        """Which converter, judge and packages answer for this format: part of the store's key.
+    def identity(self, source: Format, target: str = "auto") -> str:
+        """Which converter, judge and packages answer for this format and target: part of the store's key.
 
         It changes when a better judge is installed: what the lesser one has judged is judged anew.
         """
         judge = choose(source, self._environments).environment
-        if (source.name, judge) not in self._identities:
+        environment = source.environment_of(target)
+        if (source.name, environment, judge) not in self._identities:
             digests = {info.name: info.digest for info in self._environments.known()}
-            used = sorted({source.environment, judge, "base"})
+            used = sorted({environment, judge, "base"})
             packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used)
-            self._identities[source.name, judge] = f"{converter_name(source)}, {packages}"
-        return self._identities[source.name, judge]
+            self._identities[source.name, environment, judge] = f"{converter_name(source)}, {packages}"
+        return self._identities[source.name, environment, judge]
 
     def convert(
         self,
@@ -99,7 +100,7 @@ class Converter:
         hop = plan(request.match.format, request.options.target)[0]
         subject = _subject(request.source, request.match, request.options)
         with self._admitted, self._jobs(request.source, progress, cancel) as jobs:
-            judge = self._judge(hop, jobs, request.verify)
+            judge = self._judge(hop, jobs, request.verify and hop.target != NATIVE)
             environment = self._ensure(hop, judge, jobs)
             result = jobs.run(
                 "gateway.formats.tasks:convert",
@@ -146,7 +147,7 @@ class Converter:
         if expected is not None and inputs is None:
             raise UsageError("expected outputs without inputs; expected both, or inputs alone.")
         artifact = _read_artifact(artifact_folder)
-        hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment)
+        hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment_of(artifact.kind))
         subject = _subject(source, match, options)
         with self._jobs(source, None, cancel) as jobs:
             judge = self._judge(hop, jobs, expected is None)
@@ -183,6 +184,7 @@ class Converter:
             subject=subject.to_json(),
             environment=judge.environment,
             because=judge.because,
+            runs_in=subject.format.native if artifact.kind == NATIVE else "base",
             artifact=artifact,
             folder=folder,
             quantised=conversion.quantised,

@@ -7,7 +7,9 @@
 Rule 1: `passed` needs a judge and at least one case; what nobody could judge is `unverified`
         with the reason, never more.
 Rule 2: a case that the judge answers and the artifact refuses is a failure, not a skipped case.
-Rule 3: a Job that dies over the artifact is an error of the Job; one that dies over the source
+Rule 3: a native artifact is the source: it is run, the owner's vectors count, and its verdict is
+        `native`, never `passed`.
+Rule 4: a Job that dies over the artifact is an error of the Job; one that dies over the source
         leaves the model unverified and says so.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ import numpy as np
 from gateway.convert import bounded
 from gateway.convert.batch import proof
 from gateway.convert.jobs import Jobs
-from gateway.core.artifact import WARMUP_FILE, Artifact, Verdict, Verification
+from gateway.core.artifact import NATIVE, WARMUP_FILE, Artifact, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
 from gateway.core.signature import Signature
-from gateway.errors import GatewayError, JobCancelled, JobError
+from gateway.errors import GatewayError, JobCancelled, JobError, ModelRunError
 from gateway.process import wire
 from gateway.process.job import JobResult
 
@@ -83,6 +85,7 @@ class Question:
     seed: int = 0
     budget_s: float = 120.0
     because: str = ""  # why no better judge sits
+    runs_in: str = "base"  # Environment of the artifact's runtime
     repro: Path | None = None  # where the wrong node alone is written when it fails
     judge: bool = True  # False: verification is switched off; the artifact is still run once
 
@@ -90,13 +93,23 @@ class Question:
     def signature(self) -> Signature:
         return self.artifact.signatures[0]
 
+    @property
+    def native(self) -> bool:
+        return self.artifact.kind == NATIVE
+
 
 def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None) -> Finding:
     """Verdict over probes and the owner's vectors. Errors: JobError, ModelRunError of the run Job."""
-    answers = _ask_oracle(jobs, question) if question.judge else Answers(unjudged="verification was switched off")
+    answers = Answers(unjudged="verification was switched off")
+    if question.native:
+        answers = Answers()
+    elif question.judge:
+        answers = _ask_oracle(jobs, question)
     if owner is not None:
         _add_given(jobs, answers, *owner)
     run = _run(jobs, question, answers)
+    if question.native:
+        _must_run(run.value)
     if not answers.cases and run.value["why"]:
         return Finding(
             Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {run.value['why']}"), batched=False
@@ -114,6 +127,8 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
         verification = _tails(jobs, question, answers, verification, run.value["unstable"])
     if verification.verdict is Verdict.FAILED and answers.oracle:
         verification = _located(jobs, question, answers, verification)
+    if question.native:
+        verification = _native(verification, run.value["placement"]["runtime"])
     _keep_warmup(question.folder, run.value["cases"])
     return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
 
@@ -136,7 +151,7 @@ def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tenso
     verification = _verdict(answers, comparisons, run.value["unstable"], question, "")
     if verification.verdict is Verdict.FAILED and answers.oracle:
         verification = _located(jobs, question, answers, verification)
-    return verification
+    return _native(verification, run.value["placement"]["runtime"]) if question.native else verification
 
 
 def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None = None) -> Answers:
@@ -192,7 +207,7 @@ def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
         "seed": question.seed,
         "hints": answers.hints,
     }
-    return jobs.run("gateway.runtimes.tasks:run", arguments, environment="base", stage="run")
+    return jobs.run("gateway.runtimes.tasks:run", arguments, environment=question.runs_in, stage="run")
 
 
 def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, question: Question) -> Iterable[Comparison]:
@@ -213,6 +228,21 @@ def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, questi
                     yield _broken(case.name, name, "the oracle has no such output")
             else:
                 yield compare(expected[name], outputs[name], case=case.name, output=name, quantised=question.quantised)
+
+
+def _must_run(value: Mapping[str, Any]) -> None:
+    """Errors: ModelRunError when the framework has answered no call: there would be nothing to serve."""
+    errors = [case["error"] for case in value["cases"] if case["error"]]
+    if len(errors) == len(value["cases"]):
+        raise ModelRunError(f"{value['placement']['runtime']} does not run the model: {value['why'] or errors[0]}")
+
+
+def _native(verification: Verification, runtime: str) -> Verification:
+    """What was found of an artifact that is the source: failed stays so, anything else is `native`."""
+    if verification.verdict is Verdict.FAILED:
+        return verification
+    said = filter(None, (f"nothing was converted: {runtime} runs it", verification.reason))
+    return replace(verification, verdict=Verdict.NATIVE, reason="; ".join(said))
 
 
 def _broken(case: str, output: str, problem: str) -> Comparison:

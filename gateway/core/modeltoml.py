@@ -1,6 +1,6 @@
 """model.toml: what the owner of a model says about it. Parsed here, read elsewhere.
 
-    target = "auto"                 # onnx | savedmodel | auto
+    target = "auto"                 # onnx | savedmodel | native | auto
     verify = "auto"                 # required | auto | off
     serve_failed = false
     isolation = "none"              # process | none
@@ -210,7 +210,7 @@ def _preprocess(key: str, value: Any, problems: list[str]) -> Preprocess | None:
 
 
 _READERS: dict[str, _Reader] = {
-    "target": _one_of("auto", "onnx", "savedmodel"),
+    "target": _one_of("auto", "onnx", "savedmodel", "native"),
     "verify": _one_of("auto", "required", "off"),
     "serve_failed": _boolean,
     "isolation": _one_of("none", "process"),

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.artifact import Fact
+from gateway.core.artifact import NATIVE, Fact
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import Hint
@@ -99,7 +99,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` wrote into its folder. `kind` is "onnx" or "savedmodel".
+    """What `convert` wrote into its folder. `kind` is "onnx", "savedmodel" or "native".
 
     `quantised` widens the comparison of float outputs to the quantised row; `operators` that
     made it so are named in a fact. `unused` are weights of the source that nothing reads.
@@ -167,6 +167,7 @@ class Format(ABC):
     environment: ClassVar[str] = "base"
     judges: ClassVar[tuple[str, ...]] = ()  # Environments of the oracle, best first; () is `environment`
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
+    native: ClassVar[str] = ""  # Environment whose framework runs the source itself; "native" is then in `targets`
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
     revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change
 
@@ -183,7 +184,10 @@ class Format(ABC):
 
     @abstractmethod
     def convert(self, source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
-        """Child side: write the artifact's files into `out`. Errors: ConversionError."""
+        """Child side: write the artifact's files into `out`. Errors: ConversionError.
+
+        For "native" it runs in Environment `native` and writes nothing: the source's own files are the artifact.
+        """
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
         """Child side: a judge that has not read the converter, or None. It answers in `signature`'s names.
@@ -192,6 +196,10 @@ class Format(ABC):
         Errors: ConversionError says why nobody can judge; the model is then `unverified` with that reason.
         """
         return None
+
+    def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
+        """Child side, in Environment `native`: the framework itself, ready to answer. Errors: ConversionError."""
+        raise MissingHop(self.title, NATIVE, self.targets)
 
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         """Child side: what the graph says of integer inputs, by public name: probes stay inside it."""
@@ -207,6 +215,10 @@ class Format(ABC):
         if chosen not in self.targets:
             raise MissingHop(self.title, chosen, self.targets)
         return chosen
+
+    def environment_of(self, target: str) -> str:
+        """Where `convert` to that target runs, and where a native artifact is served."""
+        return self.native if target == NATIVE else self.environment
 
 
 @cache

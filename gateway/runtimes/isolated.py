@@ -16,13 +16,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.artifact import Artifact
+from gateway.core.artifact import NATIVE, ONNX, Artifact
 from gateway.core.dtypes import Tensors
 from gateway.errors import BadFrame, EnvironmentMissing, GatewayError, ModelRunError, PeerGone, WorkerDied
+from gateway.formats.base import all_formats
 from gateway.process import family, joblog, sandbox, spawn, wire
 from gateway.process.environments import Environments
 from gateway.process.job import Interpreters, how_it_ended
@@ -45,6 +46,13 @@ class Worker:
     memory_bytes: int = 0
     min_level: int = 0  # of the sandbox
     packages: Mapping[str, Path] = field(default_factory=dict)  # further ones that `runtime` may live in
+
+    def for_artifact(self, artifact: Artifact) -> Worker:
+        """The same bounds, with the runtime and the Environment of that artifact's kind."""
+        if artifact.kind != NATIVE:
+            return self
+        environment = all_formats()[artifact.provenance.format].environment_of(NATIVE)
+        return replace(self, runtime="gateway.runtimes.native:NativeRuntime", environment=environment)
 
 
 class IsolatedRuntime(Runtime):
@@ -74,7 +82,7 @@ class IsolatedRuntime(Runtime):
 
     @classmethod
     def accepts(cls, artifact: Artifact) -> bool:
-        return artifact.kind == "onnx"
+        return artifact.kind in (ONNX, NATIVE)
 
     @classmethod
     def load(

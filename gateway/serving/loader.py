@@ -2,6 +2,8 @@
 
 Rule 1: a version is AVAILABLE only after a run with inputs that verification has seen work; an
         artifact that brings none (unverified) is loaded without, and says so.
+Rule 2: a framework never runs in this process: a native artifact has a worker of its own,
+        whatever `isolation` says.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import time
 from dataclasses import dataclass
 
 from gateway import config
-from gateway.core.artifact import WARMUP_FILE, Artifact
+from gateway.core.artifact import NATIVE, WARMUP_FILE, Artifact
 from gateway.core.dtypes import Tensors
 from gateway.errors import ModelRunError
 from gateway.process import wire
@@ -50,14 +52,14 @@ def load(stored: Stored, *, isolated: bool, settings: config.Runtime, min_level:
 def _start(stored: Stored, isolated: bool, settings: config.Runtime, min_level: int) -> Runtime:
     artifact = stored.artifact
     kind = next((r for r in RUNTIMES if r.accepts(artifact)), None)
-    if kind is None:
+    if kind is None and artifact.kind != NATIVE:
         raise ModelRunError(
             f"no runtime here loads an artifact of kind {artifact.kind!r}; "
-            f"known are {', '.join(r.name for r in RUNTIMES)}."
+            f"known are {', '.join(r.name for r in RUNTIMES)}, native."
         )
     providers = tuple(name.strip() for name in settings.providers.split(",") if name.strip())
-    if isolated:
-        worker = Worker(load_s=settings.load_s, run_s=settings.run_s, min_level=min_level)
+    if isolated or kind is None:
+        worker = Worker(load_s=settings.load_s, run_s=settings.run_s, min_level=min_level).for_artifact(artifact)
         return IsolatedRuntime.load(
             artifact, stored.folder, threads=settings.threads, providers=providers, worker=worker
         )

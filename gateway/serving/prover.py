@@ -113,12 +113,18 @@ class Prover:
             target = chosen.check_target(options.target)
         except GatewayError:
             return None
-        return self._store.key(digest, options.digest_text(), target, self._converter.identity(chosen))
+        return self._store.key(digest, options.digest_text(), target, self._converter.identity(chosen, target))
 
 
 def _check(cancel: Cancel) -> None:
     if cancel.is_set():
         raise JobCancelled("the drop changed or disappeared while it was being converted.")
+
+
+_HINTS = {
+    Verdict.UNVERIFIED: 'Put vectors beside the model (test/input_0.npy, test/output_0.npy), or verify = "auto".',
+    Verdict.NATIVE: 'verify = "auto" serves it and shows the verdict; a target that is converted to can be proven.',
+}
 
 
 def refused(proven: Proven) -> GatewayError | None:
@@ -134,6 +140,6 @@ def refused(proven: Proven) -> GatewayError | None:
         return VerificationFailed(
             f'the verdict is {verification.verdict.value} and model.toml says verify = "required": '
             f"{verification.reason}",
-            hint='Put vectors beside the model (test/input_0.npy, test/output_0.npy), or verify = "auto".',
+            hint=_HINTS[verification.verdict],
         )
     return None

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.core.artifact import NATIVE
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import Hint
 from gateway.core.signature import Signature
@@ -40,7 +41,8 @@ class Mxnet(Format):
     suffixes = (SYMBOL_SUFFIX, ".params")
     environment = "base"
     judges = ("mxnet", "base")
-    targets = ("onnx",)
+    targets = ("onnx", "native")
+    native = "mxnet"
     data_only = True
     revision = 1
 
@@ -76,13 +78,22 @@ class Mxnet(Format):
     def convert(self, source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
         from gateway.formats.mxnet.convert import convert
 
-        self.check_target(target)
+        if self.check_target(target) == NATIVE:
+            from gateway.formats.mxnet.native import read
+
+            return read(source, match, options)
         return convert(source, match, options, out)
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
         from gateway.formats.mxnet.oracle import oracle
 
         return oracle(source, match, options, signature)
+
+    def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
+        from gateway.formats.mxnet.oracle import MxnetOracle
+
+        symbol_file, params_file, _ = files_of(match)
+        return MxnetOracle(source.path(symbol_file), source.path(params_file) if params_file else None, signature)
 
     def traps(self, operator: str) -> tuple[str, ...]:
         from gateway.formats.mxnet.traps import traps

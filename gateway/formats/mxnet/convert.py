@@ -38,7 +38,9 @@ LOSSES = ("SoftmaxOutput", "Softmax", "LinearRegressionOutput", "LogisticRegress
           "SVMOutput", "IdentityAttachKLSparseReg")  # fmt: skip
 LABELS = dict.fromkeys(LOSSES, (1,))
 """Inputs, by operator, that only training reads."""
-CONTROL_FLOW = ("_foreach", "_while_loop", "_cond", "Custom", "_Native", "_NDArray", "_CachedOp", "_npi_cond")
+CODE = ("Custom", "_npi_Custom", "_Native", "_NDArray", "_CustomFunction")
+"""Operators whose program is not in the file: code of the model's author."""
+CONTROL_FLOW = (*CODE, "_foreach", "_while_loop", "_cond", "_CachedOp", "_npi_cond")
 SLOTS = {
     "Convolution": (1, 2), "Convolution_v1": (1, 2), "Deconvolution": (1, 2), "FullyConnected": (1, 2),
     "BatchNorm": (1, 2, 3, 4), "BatchNorm_v1": (1, 2, 3, 4), "CuDNNBatchNorm": (1, 2, 3, 4),
@@ -88,13 +90,13 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
 
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
     """Inputs, outputs and operators. An input whose shape nothing says has none here."""
-    read_symbol, read_params = _files(source, match)
+    read_symbol, read_params = read_files(source, match)
     heads, names = _outputs(read_symbol, options)
     needed = read_symbol.reachable(heads, LABELS)
-    facts = _facts(read_symbol, read_params)
+    facts = known_facts(read_symbol, read_params)
     variables = _variables(read_symbol, read_params, needed)
     try:
-        inputs = shapes.solve(read_symbol, read_params, variables, options.inputs, _signature(source, match), facts)
+        inputs = shapes.solve(read_symbol, read_params, variables, options.inputs, signature_json(source, match), facts)
     except NeedsInputShape as error:
         inputs = tuple(TensorSpec(read_symbol.nodes[index].name, "float32", None) for index in variables)
         facts.append(Fact("shapes of inputs", "not known", error.explain()))
@@ -121,7 +123,7 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
     else:
         graph.builder.save(out / MODEL_FILE)
     outputs = _shown(outputs, options)
-    _same_names(found.inputs, outputs)
+    same_names(found.inputs, outputs)
     preprocess = options.preprocess.to_json() if options.preprocess else None
     signature = Signature(found.inputs, outputs, preprocess=preprocess)
     return Conversion(
@@ -129,7 +131,7 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
     )
 
 
-def _files(source: Source, match: Match) -> tuple[Symbol, Params]:
+def read_files(source: Source, match: Match) -> tuple[Symbol, Params]:
     """Errors: ConversionError when one of the pair is missing and needed."""
     symbol_file, params_file, _ = files_of(match)
     if not symbol_file:
@@ -145,7 +147,7 @@ def _files(source: Source, match: Match) -> tuple[Symbol, Params]:
 
 def _read(source: Source, match: Match, options: ModelOptions) -> _Read:
     """Everything that can be said before a node is emitted. Errors: ConversionError."""
-    read_symbol, read_params = _files(source, match)
+    read_symbol, read_params = read_files(source, match)
     heads, names = _outputs(read_symbol, options)
     needed = read_symbol.reachable(heads, LABELS)
     _refuse_control_flow(read_symbol, needed)
@@ -153,10 +155,10 @@ def _read(source: Source, match: Match, options: ModelOptions) -> _Read:
         FORMAT_NAME, (read_symbol.nodes[i].op for i in sorted(needed) if not read_symbol.nodes[i].is_variable)
     )
     named = {option.own_name for option in options.inputs}
-    _refuse_missing(read_symbol, read_params, needed, named, files_of(match)[1])
-    facts = _facts(read_symbol, read_params)
+    refuse_missing(read_symbol, read_params, needed, named, files_of(match)[1])
+    facts = known_facts(read_symbol, read_params)
     variables = _variables(read_symbol, read_params, needed)
-    inputs = shapes.solve(read_symbol, read_params, variables, options.inputs, _signature(source, match), facts)
+    inputs = shapes.solve(read_symbol, read_params, variables, options.inputs, signature_json(source, match), facts)
     used = {read_symbol.nodes[index].name for index in needed}
     unused = tuple(name for name in read_params.names() if name not in used)
     pruned = [n.name for i, n in enumerate(read_symbol.nodes) if n.is_variable and i not in needed]
@@ -195,7 +197,7 @@ def _shown(outputs: tuple[TensorSpec, ...], options: ModelOptions) -> tuple[Tens
     return tuple(shown)
 
 
-def _same_names(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+def same_names(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
     for kind, specs in (("inputs", inputs), ("outputs", outputs)):
         twice = [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]
         if twice:
@@ -206,12 +208,12 @@ def _variables(graph: Symbol, found: Params, needed: set[int]) -> list[int]:
     return [i for i in sorted(needed) if graph.nodes[i].is_variable and graph.nodes[i].name not in found]
 
 
-def _signature(source: Source, match: Match) -> bytes | None:
+def signature_json(source: Source, match: Match) -> bytes | None:
     name = files_of(match)[2]
     return source.head(name, SIGNATURE_LIMIT) if name else None
 
 
-def _facts(graph: Symbol, found: Params) -> list[Fact]:
+def known_facts(graph: Symbol, found: Params) -> list[Fact]:
     version = ".".join(map(str, graph.version))
     facts = [Fact("written by", f"MXNet {version}", graph.file)]
     if len(found):
@@ -224,20 +226,21 @@ def _refuse_control_flow(graph: Symbol, needed: set[int]) -> None:
     nodes = [graph.nodes[index] for index in sorted(needed)]
     found = [node for node in nodes if node.op in CONTROL_FLOW or node.subgraphs]
     if found:
-        listing = ", ".join(f"{node.name!r} ({_program(node)})" for node in found[:SHOWN])
+        listing = ", ".join(f"{node.name!r} ({program(node)})" for node in found[:SHOWN])
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        native = 'target = "native" in model.toml serves the model with MXNet itself; or '
+        native = "" if any(node.op in CODE for node in nodes) else native
         raise ConversionError(
             f"{graph.file}: {len(found)} nodes hold control flow or code: {listing}{more}; they cannot be converted.",
-            hint='target = "native", by which MXNet itself would run the model, is not available yet; '
-            "cut the graph before these nodes with --output.",
+            hint=f"{native}cut the graph before these nodes with --output.",
         )
 
 
-def _program(node: SymbolNode) -> str:
+def program(node: SymbolNode) -> str:
     return f"Custom, {node.attrs.get('op_type', 'of no type')}" if node.op == "Custom" else node.op
 
 
-def _refuse_missing(graph: Symbol, found: Params, needed: set[int], named: set[str], params_file: str) -> None:
+def refuse_missing(graph: Symbol, found: Params, needed: set[int], named: set[str], params_file: str) -> None:
     """Variables at the places of weights that no file has. Errors: ConversionError with all of them."""
     wanted: dict[str, None] = {}
     for index in sorted(needed):

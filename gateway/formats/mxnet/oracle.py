@@ -39,18 +39,27 @@ def oracle(source: Source, match: Match, options: ModelOptions, signature: Signa
     return InterpreterOracle(source.path(symbol_file), weights, signature)
 
 
+def framework(symbol: Path) -> Any:
+    """The package mxnet, set up for that symbol file; once a process."""
+    # Before the import: fused nodes would have no names, and fusion is not what is to be judged.
+    os.environ |= {
+        "MXNET_SUBGRAPH_BACKEND": "NONE",
+        "MXNET_SUBGRAPH_VERBOSE": "0",
+        "MXNET_STORAGE_FALLBACK_LOG_VERBOSE": "0",
+    }
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin cost seconds on a busy machine
+    if b"target_shape" in symbol.read_bytes():  # oneDNN's deconvolution refuses it; MXNet's own does not
+        os.environ["MXNET_MKLDNN_ENABLED"] = "0"
+    import mxnet  # noqa: TID251  MXNet's own Environment
+
+    return mxnet
+
+
 class MxnetOracle(Oracle):
     """MXNet's own executor. Errors of the constructor: ConversionError in MXNet's words."""
 
     def __init__(self, symbol: Path, weights: Path | None, signature: Signature) -> None:
-        # Before the import: fused nodes would have no names, and fusion is not what is to be judged.
-        os.environ |= {"MXNET_SUBGRAPH_BACKEND": "NONE", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE": "0"}
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin cost seconds on a busy machine
-        if b"target_shape" in symbol.read_bytes():  # oneDNN's deconvolution refuses it; MXNet's own does not
-            os.environ["MXNET_MKLDNN_ENABLED"] = "0"
-        import mxnet  # noqa: TID251  the judge's own Environment
-
-        self._mx: Any = mxnet
+        self._mx = mxnet = framework(symbol)
         self.name = f"MXNet {mxnet.__version__}"
         self._signature = signature
         self._files = (symbol, weights)
@@ -61,9 +70,9 @@ class MxnetOracle(Oracle):
             wanted = list(dict.fromkeys(spec.tensor for spec in signature.outputs))
             self._outputs = mxnet.sym.Group([self._tensor(every, name) for name in wanted])
         except mxnet.base.MXNetError as error:
-            raise ConversionError(f"{self.name} does not read the source: {_first_line(error)}") from error
+            raise ConversionError(f"{self.name} does not read the source: {first_line(error)}") from error
         self._wanted = wanted
-        self._labels = _labels(json.loads(self._symbol.tojson()))
+        self._labels = labels_of(json.loads(self._symbol.tojson()))
         self._bound: tuple[Any, Any] = (None, None)
         self._check()
 
@@ -182,7 +191,7 @@ def _without_prefix(weights: Any) -> dict[str, Any]:
     return {name.removeprefix("arg:").removeprefix("aux:"): array for name, array in weights.items()}
 
 
-def _labels(graph: Mapping[str, Any]) -> set[str]:
+def labels_of(graph: Mapping[str, Any]) -> set[str]:
     """Variables that only ever stand where a label does."""
     names = [node["name"] for node in graph["nodes"]]
     label: set[str] = set()
@@ -193,6 +202,6 @@ def _labels(graph: Mapping[str, Any]) -> set[str]:
     return label - other
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__).strip()[:300]

@@ -345,8 +345,8 @@ HINTS = {
     "names of save_parameters": "Block.save_parameters",
     "weights alone": "Add net-symbol.json beside it",
     "height and width free where a rule needs them": "--input",
-    "code of the author": "is not available yet",
-    "control flow": "is not available yet",
+    "code of the author": "cut the graph before these nodes",
+    "control flow": 'target = "native"',
 }
 
 
