@@ -114,17 +114,25 @@ def equivalent(name: str) -> dict[str, str]:
 
 
 def measure(
-    target: Target, *, count: int = 0, seed: int = SEED, only: str = "", say: Say = lambda line: None
+    target: Target,
+    *,
+    count: int = 0,
+    seed: int = SEED,
+    only: str = "",
+    tables: Sequence[str] = (),
+    say: Say = lambda line: None,
 ) -> Report:
-    """Plant, judge, locate. Skips visibly where an Environment is missing. Errors: JobError."""
+    """Plant, judge, locate: mutants whose name holds `only`, over the nets of some tables only, where some are named.
+
+    Skips visibly where an Environment is missing. Errors: JobError."""
     environment("base"), environment(target.judge)
     started = time.monotonic()
-    mutants = all_mutants(target)
+    mutants = [mutant for mutant in all_mutants(target) if only in mutant.name]
     report = Report(target.format, len(mutants))
     folder = Path(tempfile.mkdtemp(prefix="mutants-"))
     try:
         bench = _Bench(target, folder, say)
-        bench.prepare([mutant for mutant in chosen(mutants, count, seed) if only in mutant.name])
+        bench.prepare(chosen(mutants, count, seed), tables)
         report.outcomes = bench.located(bench.judged())
         report.unused, report.nets = bench.unused, len(bench.nets)
     finally:
@@ -144,12 +152,12 @@ class _Bench:
         self.mutants: list[Mutant] = []
         self.proofs = equivalent(target.format)
 
-    def prepare(self, mutants: Sequence[Mutant]) -> None:
+    def prepare(self, mutants: Sequence[Mutant], tables: Sequence[str]) -> None:
         """Nets that the mutants need, converted and answered."""
         self.mutants = list(mutants)
         drops = self.folder / "drops"
         drops.mkdir()
-        made = self.target.make(drops)
+        made = self.target.make(drops, tables)
         self.say(f"{len(made)} nets of {self.target.format}")
         rows = [_row(net) for net in made]
         found = self._child(

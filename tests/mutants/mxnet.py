@@ -28,12 +28,12 @@ BEFORE, BEHIND = 0.75, 1.5
 EMPTY = 32  # bytes of a file of weights without any
 
 
-def make(folder: Path) -> Sequence[Net]:
+def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
     cases = {
         f"{info.name}: {name}": case
         for info in pkgutil.iter_modules(rows.__path__)
         for name, case in importlib.import_module(f"{rows.__name__}.{info.name}").CASES.items()
-        if not case.known_as
+        if not case.known_as and (not tables or info.name in tables)
     }
     cases |= {f"{name}, the rest held": held for name, case in cases.items() if (held := _held(case))}
     answers = harness.mxnet_answers(cases)

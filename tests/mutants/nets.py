@@ -25,11 +25,11 @@ class Net:
 
 @dataclass(frozen=True)
 class Target:
-    """`package` holds the operator functions, a file a family; `make` writes nets below a folder."""
+    """`package` holds the operator functions, a file a family; `make` writes nets (of some tables, or all)."""
 
     format: str
     package: str
-    make: Callable[[Path], Sequence[Net]]
+    make: Callable[[Path, Sequence[str]], Sequence[Net]]
     judge: str  # Environment of the reference answers
     skip: tuple[str, ...] = ()  # files of the package without arithmetic
 

@@ -1,0 +1,39 @@
+"""In Environment base: the search for the wrong node of an artifact that does not run to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.formats import locate
+
+
+def search(job: Any) -> dict[str, Any]:
+    """x doubled, reshaped to `sizes` and negated; the judge says what is right for [2, 3]."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    sizes = np.array(job.arguments["sizes"], np.int64)
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["doubled"]),
+        helper.make_node("Reshape", ["doubled", "sizes"], ["shaped"]),
+        helper.make_node("Neg", ["shaped"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "g", [info("x", TensorProto.FLOAT, ["n"])], [info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(sizes, "sizes")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.arange(6, dtype=np.float32)
+    right = (2 * x).reshape(2, 3)
+    shown = [
+        locate.Shown("double", "Scale", {"doubled": 2 * x}),
+        locate.Shown("shape", "Fold", {"shaped": right}),
+        locate.Shown("turn", "Minus", {"y": -right}),
+    ]
+    found = locate.search(model, Path(), {"x": x}, shown)
+    if isinstance(found, str):
+        return {"why": found}
+    return {"node": found.node, "operator": found.operator, "problem": found.comparison.problem}
