@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import NATIVE, Artifact, Verdict
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions, TensorOption
-from gateway.core.signature import Shape
-from gateway.errors import ConversionError, EnvironmentMissing, ModelRunError, WorkerDied
+from gateway.core.signature import Shape, TensorSpec
+from gateway.errors import ConversionError, EnvironmentMissing, GatewayError, ModelRunError, WorkerDied
 from gateway.formats.base import Source, all_formats
 from gateway.process import wire
 from gateway.process.environments import Environment, Environments
@@ -150,11 +150,69 @@ def test_what_mxnet_refuses_costs_a_call_and_a_kill_the_worker(artifacts: dict[s
         loaded.runtime.close()
 
 
-def test_a_model_that_mxnet_does_not_run(made: dict[str, Made], tmp_path: Path) -> None:
-    """The owner's shape goes through MXNet's inference and not through its kernels, or not even so far."""
-    inputs = (TensorOption("data", "", "float32", (None, 2, 5)), TensorOption("state", "", "float32", (2, 3)))
-    with pytest.raises((ConversionError, ModelRunError), match=r"MXNet 1\.9\.1"):
-        convert(made["foreach"].source, ModelOptions(target="native", inputs=inputs), tmp_path / "out")
+@dataclass(frozen=True)
+class Refused:
+    """The model `plain` with something wrong. `files` 0 is all of them, 1 the symbol alone."""
+
+    shape: Shape
+    error: type[GatewayError]
+    words: str
+    output: str = "fc"
+    files: int = 0
+
+
+REFUSED = {
+    "a shape that does not fit": Refused((2, 5), ConversionError, r"MXNet 1\.9\.1 refuses these inputs: "),
+    "a shape that fits at no size": Refused((None, 5), ModelRunError, r"MXNet 1\.9\.1 does not run the model: "),
+    "no such tensor": Refused((None, 4), ConversionError, r"MXNet knows no tensor called 'fd'", output="fd"),
+    "weights missing": Refused((None, 4), ConversionError, r"needs 2 weights \(w_weight, w_bias\)", files=1),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_refused(case: Refused, made: dict[str, Made], tmp_path: Path) -> None:
+    source = made["plain"].source
+    files = source.files[-1:] if case.files else source.files
+    inputs, outputs = (TensorOption("data", "", "float32", case.shape),), (TensorOption(case.output),)
+    with pytest.raises(case.error, match=case.words):
+        convert(
+            Source(source.root, files),
+            ModelOptions(target="native", inputs=inputs, outputs=outputs),
+            tmp_path / "out",
+        )
+
+
+def test_names_of_the_owner(made: dict[str, Made], tmp_path: Path) -> None:
+    """Aliases for the input and for an output, by the node's name."""
+    options = ModelOptions(
+        target="native",
+        inputs=(TensorOption("x", "data", "float32", (None, 4)),),
+        outputs=(TensorOption("logits", "fc"),),
+    )
+    artifact = convert(made["plain"].source, options, tmp_path / "out")
+    with api.load(tmp_path / "out") as model:
+        found = model.run({"x": CASES["plain"].inputs["data"]})
+    assert artifact.verification.verdict is Verdict.NATIVE
+    np.testing.assert_array_equal(found["logits"], made["plain"].expected["fc_output"], strict=True)
+
+
+def test_an_answer_that_is_not_the_signatures(artifacts: dict[str, Stored], tmp_path: Path) -> None:
+    """Such a signature is not made by the converter; were it, a wrong tensor would not leave."""
+    stored = artifacts["plain"]
+    artifact = stored.artifact
+    (signature,) = artifact.signatures
+    for wrong, words in (("float64", "fc_output' came as float32"), ("float32", r"\[2, 3\], expected fc_output")):
+        outputs = (TensorSpec("fc_output", wrong, (None, 3 if wrong == "float64" else 4)),)
+        changed = replace(artifact, signatures=(replace(signature, outputs=outputs),))
+        worker = Worker().for_artifact(changed)
+        runtime = IsolatedRuntime.load(changed, stored.folder, worker=worker)
+        try:
+            with pytest.raises(ModelRunError, match=words):
+                runtime.run(signature.name, CASES["plain"].inputs)
+        finally:
+            runtime.close()
+    with pytest.raises(ModelRunError, match=r"source/ holds no model of MXNet"):
+        IsolatedRuntime.load(artifact, tmp_path, worker=Worker().for_artifact(artifact))
 
 
 def test_custom_is_refused_natively_too(tmp_path: Path) -> None:
