@@ -48,7 +48,7 @@ OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="mxnet", ver
 
 def source_of(row: zoo.Row) -> str:
     if row.make:
-        return "made by MXNet: " + row.make.removeprefix("tests.formats.mxnet.").replace("gluon ", "model zoo ")
+        return "made by MXNet: " + row.make.replace("gluon ", "model zoo ").replace("graph tests.formats.mxnet.", "")
     return f"{row.pypi.replace('==', ' ')}, {Path(row.file).name}" if row.pypi else row.path.removeprefix("../")
 
 
