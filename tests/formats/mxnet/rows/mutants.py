@@ -58,7 +58,6 @@ CASES: dict[str, Case] = {
     "box_iou of boxes with more axes": Case(
         "_contrib_box_iou", {"format": "corner"}, {"lhs": BOXES + np.float32(0.1)}, {"rhs": BOXES.reshape(1, 3, 4)}
     ),
-    "normalize without a deviation": Case("_image_normalize", {"mean": "(0.1, 0.2, 0.3)"}, {"data": (3, 4, 5)}),
     "gemm, less": Case("_linalg_gemm2", {"alpha": -1.0}, {"a": (3, 4), "b": (4, 2)}),
     "crop without an offset": Case("Crop", {"num_args": 1, "h_w": "(3, 2)"}, {"data": (2, 3, 6, 7)}),
 }
