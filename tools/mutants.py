@@ -26,7 +26,7 @@ from tests.mutants.harness import Outcome, Report, equivalent, measure  # noqa: 
 from tests.mutants.nets import TARGETS, target  # noqa: E402
 
 PAGE = ROOT / "docs" / "mutants.md"
-COUNT = 300
+COUNT = 240
 MARK = 0.99
 NAMED_MARK = 0.90
 
