@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=COUNT, help=f"sampled, of each format; 0 is all; default {COUNT}")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--format", choices=sorted(TARGETS), action="append", default=[])
-    parser.add_argument("--only", default="", help="mutants whose name holds this; the page stays as it is")
+    parser.add_argument("--only", default="", help="mutants whose name starts so; the page stays as it is")
     arguments = parser.parse_args()
     reports = []
     for name in arguments.format or sorted(TARGETS):

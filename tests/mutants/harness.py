@@ -122,12 +122,12 @@ def measure(
     tables: Sequence[str] = (),
     say: Say = lambda line: None,
 ) -> Report:
-    """Plant, judge, locate: mutants whose name holds `only`, over the nets of some tables only, where some are named.
+    """Plant, judge, locate: mutants whose name starts with `only`, over the nets of some tables only, where some are named.
 
     Skips visibly where an Environment is missing. Errors: JobError."""
     environment("base"), environment(target.judge)
     started = time.monotonic()
-    mutants = [mutant for mutant in all_mutants(target) if only in mutant.name]
+    mutants = [mutant for mutant in all_mutants(target) if mutant.name.startswith(only)]
     report = Report(target.format, len(mutants))
     folder = Path(tempfile.mkdtemp(prefix="mutants-"))
     try:
