@@ -122,9 +122,10 @@ def measure(
     tables: Sequence[str] = (),
     say: Say = lambda line: None,
 ) -> Report:
-    """Plant, judge, locate: mutants whose name starts with `only`, over the nets of some tables only, where some are named.
+    """Plant, judge, locate: mutants whose name starts with `only`, over the nets of some tables, or of all.
 
-    Skips visibly where an Environment is missing. Errors: JobError."""
+    Skips visibly where an Environment is missing. Errors: JobError.
+    """
     environment("base"), environment(target.judge)
     started = time.monotonic()
     mutants = [mutant for mutant in all_mutants(target) if mutant.name.startswith(only)]
