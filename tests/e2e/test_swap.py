@@ -68,6 +68,7 @@ def test_twenty_swaps_under_load(tmp_path: Path) -> None:
         try:
             for version in range(2, SWAPS + 2):
                 swap(running, repository, version)
+            until(lambda: SWAPS + 1 in load.versions, 30, lambda: str(load.versions[-5:]))
         finally:
             load.ended.set()
             client.join(30)

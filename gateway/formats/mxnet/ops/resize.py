@@ -222,8 +222,14 @@ def deformable_convolution(graph: Emit, node: Node) -> str:
     if len(kernel) != 2 or attrs.str("layout", "NCHW") not in ("NCHW", "None"):
         raise refuse(node, f"kernel {kernel}, layout {attrs.str('layout', 'NCHW')}; supported is NCHW with two sizes.")
     batch, channels, height, width = sizes(graph, x)[0], *statics(graph, node, x, (1, 2, 3))
-    rows, cols = statics(graph, node, offset, (2, 3))
+    moves, rows, cols = statics(graph, node, offset, (1, 2, 3))
     kind, count = numpy_dtype(graph.dtype(x)), kernel[0] * kernel[1]
+    if parts < 1 or channels % parts or groups < 1 or channels % groups or moves != 2 * parts * count:
+        raise refuse(
+            node,
+            f"{channels} channels in {parts} deformable and {groups} other groups, {moves} offsets for {count} places "
+            "of the kernel; expected groups that divide the channels, and two offsets for each group and place.",
+        )
     five = reshape(graph, offset, [batch, parts * count, 2, rows, cols])
     samples = []
     for group in range(parts):
