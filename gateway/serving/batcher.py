@@ -212,7 +212,9 @@ class Batcher:
             return answers
         except WorkerDied as error:
             return [error] * len(batch)
-        except (GatewayError, _NotABatch):
+        except Exception as error:  # whatever it was, each request alone gives its own answer or typed error
+            if not isinstance(error, (GatewayError, _NotABatch)):
+                log.exception("%s: a joined run failed", self._label)
             return [self._run_alone(item) for item in batch]
 
     def _run_alone(self, item: _Item) -> Tensors | BaseException:

@@ -277,3 +277,24 @@ def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
         np.testing.assert_array_equal(answer["y"], rows(1)["x"] * 2, strict=True)
 
     asyncio.run(main())
+
+
+def test_a_fault_of_the_runtime_in_a_joined_run_does_not_end_the_session_thread() -> None:
+    """The thread must live on: without it every later request of the model would wait for ever."""
+
+    def broken(inputs: Tensors) -> Tensors:
+        if inputs["x"].shape[0] > 1:
+            raise ZeroDivisionError
+        return {"y": inputs["x"] * 2}
+
+    async def main() -> list[Tensors]:
+        batcher = Batcher(Doubling(broken), Batch(), label="m")  # not measured yet: runs in its thread
+        futures = [batcher.submit(BATCHED, rows(1, start), (), None) for start in (0.0, 10.0)]
+        answers = await asyncio.wait_for(asyncio.gather(*futures), 5)
+        answers.append(await asyncio.wait_for(batcher.submit(BATCHED, rows(1), (), None), 5))
+        batcher.close()
+        return answers
+
+    answers = asyncio.run(main())
+    np.testing.assert_array_equal(answers[1]["y"], rows(1, 10.0)["x"] * 2, strict=True)
+    np.testing.assert_array_equal(answers[2]["y"], rows(1)["x"] * 2, strict=True)
