@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gateway.errors import EnvironmentBroken
 from gateway.process import family, joblog, spawn
+from gateway.process.pins import find_links, plain
 
 STEP_S = 1800.0  # wall clock of one step: large frameworks come over slow lines
 
@@ -85,7 +86,7 @@ def _prove(
     for package, version in found["versions"].items():
         if package in versions and versions[package] != version:
             problems.append(f"{package} is {version}, expected {versions[package]}")
-    problems += [f"{package} is not installed" for package in map(_plain, direct) if package not in found["versions"]]
+    problems += [f"{package} is not installed" for package in map(plain, direct) if package not in found["versions"]]
     if not str(found["python"]).startswith(f"{wanted}."):
         problems.append(f"its Python is {found['python']}, expected {wanted}")
     if problems:
@@ -138,8 +139,7 @@ def _environ() -> dict[str, str]:
         key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
     }
     environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
-    links = environ.get("PIP_FIND_LINKS", "").split()
-    if links:
+    if links := find_links():
         environ.setdefault("UV_FIND_LINKS", ",".join(links))
     if environ.get("PIP_INDEX_URL"):
         environ.setdefault("UV_DEFAULT_INDEX", environ["PIP_INDEX_URL"])
@@ -181,10 +181,6 @@ def _broken(name: str, step: str, code: int, lines: Sequence[str]) -> Environmen
         f"Environment '{name}' could not be built: `{step}` ended with {code}: {told[:1500]}",
         hint="Where packages come from: UV_DEFAULT_INDEX, UV_FIND_LINKS or PIP_FIND_LINKS.",
     )
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _silent(line: str) -> None:

@@ -1,9 +1,8 @@
 """Environments: a Python and a pinned set of packages each; found, built on need, removed.
 
-An Environment is a pair of files: NAME.in, which says `# python: 3.11` and what is wanted, and
-NAME.txt, every package with version and hashes. It lives in a folder NAME-DIGEST12 of the
-user's cache; the digest is of NAME.txt, of the Python and of the machine, so that a changed pin
-file is another Environment and the old one stays until it is removed.
+An Environment is made of a pair of pin files (process/pins.py). It lives in a folder
+NAME-DIGEST12 of the user's cache; a changed pin file is another Environment and the old one stays
+until it is removed.
 
 Rule 1: a folder of that name is complete, or is not there: it is built beside, checked, stamped,
         synced and renamed, under a lock. What an interrupted build leaves counts for nothing and
@@ -17,13 +16,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import platform
-import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -35,12 +30,10 @@ from typing import Any
 from gateway.core.names import did_you_mean
 from gateway.errors import EnvironmentBroken, EnvironmentMissing, UsageError
 from gateway.process import envbuild
+from gateway.process.pins import NAME, Pins
 from gateway.process.spawn import GATEWAY
 
 STAMP = "gateway-environment.json"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_PYTHON = re.compile(r"^#\s*python:\s*(\d+\.\d+)\s*$", re.MULTILINE)
-_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 
 Say = Callable[[str], None]
 
@@ -72,48 +65,6 @@ class EnvironmentInfo:
         return {**vars(self), "path": str(self.path), "install": f"gateway doctor --install {self.name}"}
 
 
-@dataclass(frozen=True)
-class Pins:
-    """One pair of pin files, read."""
-
-    name: str
-    title: str
-    python: str
-    file: Path
-    digest: str
-    versions: dict[str, str]
-    direct: tuple[str, ...]  # what NAME.in asks for by name: each must import
-
-    @classmethod
-    def read(cls, folder: Path, name: str) -> Pins | None:
-        """None where NAME.in names no Python: then it is no Environment. Errors: EnvironmentBroken."""
-        wanted = (folder / f"{name}.in").read_text()
-        found = _PYTHON.search(wanted)
-        if found is None:
-            return None
-        file = cls.choose(folder, name)
-        try:
-            text = file.read_text()
-        except OSError as error:
-            raise EnvironmentBroken(f"Environment '{name}' has no {file.name}: {error.strerror}.") from error
-        key = "\n".join((text, found[1], sys.platform, platform.machine()))
-        lines = [line.split("#")[0].strip() for line in wanted.splitlines()]
-        return cls(
-            name=name,
-            title=wanted.splitlines()[0].lstrip("# ").strip(),
-            python=found[1],
-            file=file,
-            digest=hashlib.sha256(key.encode()).hexdigest(),
-            versions={package.lower().replace("_", "-"): version for package, version in _PIN.findall(text)},
-            direct=tuple(re.split(r"[\s\[<>=!~;]", line)[0] for line in lines if line and not line.startswith("-")),
-        )
-
-    @staticmethod
-    def choose(folder: Path, name: str) -> Path:
-        """The pin file of `name`. A name with builds for different devices chooses here."""
-        return folder / f"{name}.txt"
-
-
 class Environments:
     """The Environments of one cache folder. Cheap to make; safe for several threads and processes."""
 
@@ -124,7 +75,7 @@ class Environments:
 
     def known(self) -> list[EnvironmentInfo]:
         """Every Environment there is a pin file for, built or not, by name."""
-        return [self._info(pins) for pins in self._known.values()]
+        return [self._info(self._pins(name)) for name in self._known]
 
     def find(self, name: str) -> Environment:
         """A built Environment. Errors: EnvironmentMissing, which says why and how to get it; UsageError."""
@@ -170,17 +121,19 @@ class Environments:
             raise EnvironmentBroken(f"Environment '{name}' could not be removed: {error}.") from error
 
     @cached_property
-    def _known(self) -> dict[str, Pins]:
-        names = sorted(path.stem for path in self.pins.glob("*.in") if _NAME.fullmatch(path.stem))
-        return {name: pins for name in names if (pins := Pins.read(self.pins, name)) is not None}
+    def _known(self) -> dict[str, tuple[Pins, ...]]:
+        names = sorted(path.stem for path in self.pins.glob("*.in") if NAME.fullmatch(path.stem))
+        return {name: pins for name in names if (pins := Pins.read(self.pins, name))}
 
     def _pins(self, name: str) -> Pins:
+        """Of two pin files the one that is built: a gateway started without find-links finds what one with it built."""
         if name not in self._known:
             raise UsageError(
                 f"there is no Environment {name!r}; known are {', '.join(self._known) or 'none'}."
                 f"{did_you_mean(name, self._known)}"
             )
-        return self._known[name]
+        variants = self._known[name]
+        return next((pins for pins in variants if self._built(pins) is not None), variants[0])
 
     def _path(self, pins: Pins) -> Path:
         return self.folder / f"{pins.name}-{pins.digest[:12]}"

@@ -19,6 +19,7 @@ import pytest
 from gateway.errors import EnvironmentBroken, EnvironmentMissing, GatewayError, UsageError
 from gateway.process import envbuild, environments
 from gateway.process.environments import STAMP, Environments, environments_report
+from gateway.process.pins import Pins, plain
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -299,11 +300,20 @@ def test_pips_settings_reach_uv_and_uvs_own_win(monkeypatch: pytest.MonkeyPatch)
 def test_the_shipped_pins() -> None:
     """Every pin file of ours is whole: each wanted package is pinned, each pin has a hash."""
     for info in Environments().known():
-        pins = environments.Pins.read(environments.default_pins(), info.name)
-        assert pins is not None
-        assert {name.lower().replace("_", "-") for name in pins.direct} <= set(pins.versions)
-        text = pins.file.read_text()
-        assert all(f"{name}==" in text.replace("_", "-").lower() for name in pins.versions)
-        blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
-        assert all("--hash=sha256:" in block for block in blocks)
+        for pins in Pins.read(environments.default_pins(), info.name):
+            assert {plain(name) for name in pins.direct} <= set(pins.versions), pins.file
+            blocks = re.split(r"^(?=[a-z0-9])", pins.file.read_text(), flags=re.MULTILINE | re.IGNORECASE)[1:]
+            assert len(blocks) == len(pins.versions), pins.file
+            assert all("--hash=sha256:" in block for block in blocks), pins.file
     assert "base" in {info.name for info in Environments().known()}
+
+
+def test_the_two_pin_files_of_torch_agree() -> None:
+    """They differ in the build of torch and in what only the CUDA build brings, and in nothing else."""
+    by_file = {pins.file.name: pins.versions for pins in Pins.read(environments.default_pins(), "torch")}
+    cuda, cpu = by_file["torch.txt"], by_file["torch-cpu.txt"]
+    assert [name for name, version in cpu.items() if "+" in version] == ["torch"]
+    assert not [name for name, version in cuda.items() if "+" in version]
+    assert cpu["torch"] == f"{cuda['torch']}+cpu"
+    assert not [name for name in cpu if re.match("nvidia|cuda|triton", name)]
+    assert {name: version for name, version in cpu.items() if name != "torch"}.items() <= cuda.items()
