@@ -86,10 +86,11 @@ def wanted(name: str) -> set[str]:
 
 
 NAMES = sorted(path.stem for path in ENVS.glob("*.in"))
+VARIANTS = [name for name in (f"{name}-cpu" for name in NAMES) if (ENVS / f"{name}.txt").exists()]
 
 
 def test_every_environment_has_both_files() -> None:
-    assert sorted(path.stem for path in ENVS.glob("*.txt")) == NAMES
+    assert sorted(path.stem for path in ENVS.glob("*.txt")) == sorted(NAMES + VARIANTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +98,7 @@ def test_what_is_asked_for_is_pinned(name: str) -> None:
     assert wanted(name) <= set(pins(name)), "run `make pins`"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + VARIANTS)
 def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
     text = re.sub(r"\\\n\s*", " ", (ENVS / f"{name}.txt").read_text())
     rows = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
