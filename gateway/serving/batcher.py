@@ -30,6 +30,7 @@ from gateway.core.dtypes import Tensors
 from gateway.core.signature import Signature
 from gateway.errors import DeadlineExceeded, GatewayError, ModelRunError, Overloaded, Unavailable, WorkerDied
 from gateway.runtimes.base import Runtime
+from gateway.serving.statistics import Run
 
 log = logging.getLogger("gateway.serving")
 
@@ -80,14 +81,18 @@ class Batcher:
         label: str,
         on_batch: Callable[[int, float], None] = lambda rows, waited_s: None,
         on_lost: Callable[[WorkerDied], None] = lambda error: None,
+        on_run: Callable[[Run], None] = lambda run: None,
         run_us: float = UNKNOWN_US,
     ) -> None:
-        """`label` names the model in errors. `on_batch(rows, longest wait)` is called once a run."""
+        """`label` names the model in errors. `on_batch(rows, longest wait)` is called before each run,
+        `on_run` after each that went well; both in the event loop."""
         self._runtime = runtime
         self._limits = limits
         self._label = label
         self._on_batch = on_batch
         self._on_lost = on_lost
+        self._on_run = on_run
+        self._ran: list[Run] = []  # since the last settling; one thread at a time runs and settles
         self._run_us = run_us  # moving average of one run
         self._queue: deque[_Item] = deque()
         self._scheduled = False
@@ -205,11 +210,8 @@ class Batcher:
         """One answer or error for each item. Runs in the loop or in the session thread."""
         if len(batch) == 1:
             return [self._run_alone(batch[0])]
-        started = time.perf_counter()
         try:
-            answers = _run_joined(self._runtime, batch)
-            self._measured(started)
-            return answers
+            return self._run_joined(batch)
         except WorkerDied as error:
             return [error] * len(batch)
         except Exception as error:  # whatever it was, each request alone gives its own answer or typed error
@@ -217,22 +219,42 @@ class Batcher:
                 log.exception("%s: a joined run failed", self._label)
             return [self._run_alone(item) for item in batch]
 
+    def _run_joined(self, batch: list[_Item]) -> list[Tensors | BaseException]:
+        """Join along the first dimension, run once, give each request its own rows (views, no copies)."""
+        first = batch[0]
+        started = time.monotonic_ns()
+        joined = {name: np.concatenate([item.inputs[name] for item in batch]) for name in first.inputs}
+        ready = time.monotonic_ns()
+        outputs = self._runtime.run(first.signature.name, joined, first.outputs)
+        done = time.monotonic_ns()
+        answers = _cut(outputs, batch)
+        self._measured(batch, started, ready, done)
+        return answers
+
     def _run_alone(self, item: _Item) -> Tensors | BaseException:
-        started = time.perf_counter()
+        started = time.monotonic_ns()
         try:
             answer = self._runtime.run(item.signature.name, item.inputs, item.outputs)
         except GatewayError as error:
             return error
         except Exception as error:  # noqa: BLE001  a fault of the runtime must reach the waiting request
             return ModelRunError(f"{self._label}: the runtime failed with {type(error).__name__}.")
-        self._measured(started)
+        self._measured([item], started, started, time.monotonic_ns())
         return answer
 
-    def _measured(self, started: float) -> None:
-        took_us = (time.perf_counter() - started) * 1e6
+    def _measured(self, batch: list[_Item], started: int, ready: int, done: int) -> None:
+        """A run that went well; the three are of time.monotonic_ns()."""
+        rows = sum(item.rows for item in batch) if batch[0].signature.batched else 1
+        waited = sum(started - int(item.waiting_since * 1e9) for item in batch)
+        ended = time.monotonic_ns() if len(batch) > 1 else done
+        self._ran.append(Run(len(batch), rows, max(0, waited), ready - started, done - ready, ended - done))
+        took_us = (done - started) / 1e3
         self._run_us = took_us if self._run_us >= UNKNOWN_US else 0.9 * self._run_us + 0.1 * took_us
 
     def _settle(self, batch: list[_Item], answers: list[Tensors | BaseException]) -> None:
+        ran, self._ran = self._ran, []
+        for run in ran:
+            self._on_run(run)
         for item, answer in zip(batch, answers, strict=True):
             item.settle(answer)
         lost = next((answer for answer in answers if isinstance(answer, WorkerDied)), None)
@@ -263,11 +285,8 @@ class _NotABatch(Exception):
     """A joined run gave an output whose first dimension is not the number of rows."""
 
 
-def _run_joined(runtime: Runtime, batch: list[_Item]) -> list[Tensors | BaseException]:
-    """Join along the first dimension, run once, give each request its own rows (views, no copies)."""
-    first = batch[0]
-    joined = {name: np.concatenate([item.inputs[name] for item in batch]) for name in first.inputs}
-    outputs = runtime.run(first.signature.name, joined, first.outputs)
+def _cut(outputs: Tensors, batch: list[_Item]) -> list[Tensors | BaseException]:
+    """Each request's own rows of a joined run. Errors: _NotABatch."""
     total = sum(item.rows for item in batch)
     if any(array.ndim == 0 or array.shape[0] != total for array in outputs.values()):
         raise _NotABatch

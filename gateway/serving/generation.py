@@ -27,6 +27,7 @@ from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
 from gateway.serving.batcher import Batcher
 from gateway.serving.predict import Lease, PredictCall, PredictResponse
+from gateway.serving.statistics import Statistics
 
 log = logging.getLogger("gateway.serving")
 
@@ -64,6 +65,7 @@ class Generation:
     batcher: Batcher | None = None
     signatures: dict[str, Signature] = field(default_factory=dict)
     placement: dict[str, str] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=Statistics)
     leases: int = 0
     deaths: list[float] = field(default_factory=list)  # of its worker, time.monotonic()
     recovered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,15 +129,24 @@ class GenerationLease(Lease):
 
     async def predict(self, call: PredictCall) -> PredictResponse:
         """A prediction changes nothing, so one whose worker died is run once more when it is back."""
+        started, statistics = time.monotonic_ns(), self._generation.statistics
+        try:
+            outputs = await self._predict(call)
+        except BaseException as error:
+            statistics.failed(error, time.monotonic_ns() - started)
+            raise
+        statistics.answered(time.monotonic_ns() - started)
+        return PredictResponse(outputs, self.model, self.version, self.signature.name, self.artifact)
+
+    async def _predict(self, call: PredictCall) -> dict[str, Any]:
         self.signature.check(call.inputs)
         if call.outputs:
             self.signature.select(call.outputs)
         try:
-            outputs = await self._submit(call)
+            return await self._submit(call)
         except WorkerDied as error:
             await self._wait_for_worker(call, error)
-            outputs = await self._submit(call)
-        return PredictResponse(outputs, self.model, self.version, self.signature.name, self.artifact)
+            return await self._submit(call)
 
     def _submit(self, call: PredictCall) -> asyncio.Future[dict[str, Any]]:
         batcher = self._generation.batcher

@@ -48,6 +48,7 @@ from gateway.serving.memory import Memory, place_of
 from gateway.serving.metrics import Metrics
 from gateway.serving.predict import Lease, ModelSpec, ModelStatus
 from gateway.serving.prover import Proven, Prover, refused
+from gateway.serving.statistics import Statistics
 
 log = logging.getLogger("gateway.serving")
 
@@ -169,6 +170,10 @@ class Manager:
 
     def describe(self, name: str, version: int) -> dict[str, Any]:
         return views.describe(name, version, self._models.get(name, ()))
+
+    def statistics(self, name: str, version: int) -> Statistics:
+        self.status(name, version)
+        return self._metrics.statistics(name, version)
 
     def _queued(self) -> dict[str, int]:
         return {
@@ -404,12 +409,14 @@ class Manager:
         assert generation.stored is not None
         generation.runtime, generation.placement = loaded.runtime, loaded.placement
         generation.signatures = {s.name: s for s in generation.stored.artifact.signatures}
+        statistics = generation.statistics = self._metrics.statistics(generation.model, generation.version)
         generation.batcher = Batcher(
             loaded.runtime,
             self._settings.batch,
             label=f"model {generation.model!r} version {generation.version}",
             on_batch=self._metrics.batch_observer(generation.model, generation.version),
             on_lost=lambda error: self._lost(generation, error),
+            on_run=statistics.ran,
             run_us=loaded.run_us,
         )
         generation.failure, generation.retries, generation.stage = None, 0, ""

@@ -25,6 +25,8 @@ from prometheus_client.registry import Collector
 
 from gateway.core.version import State
 from gateway.serving.predict import ModelStatus
+from gateway.serving.statistics import Statistics
+from gateway.serving.tritonmetrics import page as triton_page
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONVERSION_SECONDS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800)
@@ -85,6 +87,8 @@ class Metrics:
             registry=self.registry,
         )
         self.scanned_at: float | None = None
+        self._statistics: dict[tuple[str, int], Statistics] = {}
+        self._pending: Callable[[], dict[str, int]] = dict
 
     def request(self, *, protocol: str, model: str, version: int | None, code: str, seconds: float) -> None:
         """Once a request. `model` is "" when it does not exist."""
@@ -103,6 +107,10 @@ class Metrics:
 
         return observe
 
+    def statistics(self, model: str, version: int) -> Statistics:
+        """Of a version that exists; made when first asked for, kept until `forget`."""
+        return self._statistics.setdefault((model, version), Statistics())
+
     def conversion(self, *, model: str, source_format: str, outcome: str, seconds: float) -> None:
         self._conversions.labels(model, source_format, outcome).observe(seconds)
 
@@ -119,14 +127,16 @@ class Metrics:
         """A version is gone: its histograms go too, so that a long life does not grow without bound."""
         for metric in (self._rows, self._queued):
             metric.remove_by_labels({"model": model, "version": str(version)})
+        self._statistics.pop((model, version), None)
 
     def watch(self, models: Callable[[], Sequence[ModelStatus]], queued: Callable[[], dict[str, int]]) -> None:
         """Let a scrape read states and queues from their owner."""
+        self._pending = queued
         self.registry.register(_Served(self, models, queued))
 
     def page(self) -> tuple[str, bytes]:
         """(content type, body) of a scrape."""
-        return CONTENT_TYPE_LATEST, generate_latest(self.registry)
+        return CONTENT_TYPE_LATEST, generate_latest(self.registry) + triton_page(self._statistics, self._pending())
 
 
 class _Served(Collector):

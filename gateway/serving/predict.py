@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from gateway.core.dtypes import Tensors
 from gateway.core.signature import SERVING_DEFAULT, Signature
 from gateway.core.version import State
+from gateway.serving.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Lease(ABC):
     version: int
     signature: Signature
     artifact: str
+    max_rows: int = 0  # config.pbtxt's max_batch_size: requests of more rows are refused; 0: no limit
 
     @abstractmethod
     async def predict(self, call: PredictCall) -> PredictResponse:
@@ -116,6 +118,10 @@ class Predictor(Protocol):
 
     def models(self) -> Sequence[ModelStatus]:
         """Every model known, by name."""
+        ...
+
+    def statistics(self, name: str, version: int) -> Statistics:
+        """Counts and durations of one version, live: read them, do not keep them. Errors: ModelNotFound."""
         ...
 
     def describe(self, name: str, version: int) -> dict[str, Any]:

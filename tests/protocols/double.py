@@ -18,7 +18,9 @@ from gateway.core.signature import SERVING_DEFAULT, Signature, TensorSpec
 from gateway.core.version import State
 from gateway.errors import ModelNotFound, Overloaded, UnknownLabel, UnknownSignature
 from gateway.protocols.servers import Servers
+from gateway.serving import statistics as stats
 from gateway.serving.predict import Lease, ModelSpec, ModelStatus, PredictCall, PredictResponse, VersionStatus
+from gateway.serving.statistics import Statistics
 
 Run = Callable[[Tensors], Tensors | Awaitable[Tensors]]
 
@@ -48,9 +50,16 @@ class DoubleLease(Lease):
 
     async def predict(self, call: PredictCall) -> PredictResponse:
         self._predictor.calls.append(call)
-        self.signature.check(call.inputs)
-        answer = self._found.run(call.inputs)
-        outputs = answer if isinstance(answer, dict) else await answer
+        statistics = self._predictor.statistics(self.model, self.version)
+        try:
+            self.signature.check(call.inputs)
+            answer = self._found.run(call.inputs)
+            outputs = answer if isinstance(answer, dict) else await answer
+        except BaseException as error:
+            statistics.failed(error, 1)
+            raise
+        statistics.ran(stats.Run(1, 1, waited_ns=2, input_ns=3, infer_ns=4, output_ns=5))
+        statistics.answered(20)
         wanted = self.signature.select(call.outputs)
         return PredictResponse(
             {spec.name: outputs[spec.name] for spec in wanted},
@@ -72,6 +81,7 @@ class Double:
         self.calls: list[PredictCall] = []
         self.leases = 0
         self.ready = True
+        self._statistics: dict[tuple[str, int], Statistics] = {}
 
     def _find(self, spec: ModelSpec) -> tuple[Model, int]:
         if spec.label is not None:
@@ -106,6 +116,10 @@ class Double:
 
     def models(self) -> Sequence[ModelStatus]:
         return [self.status(name) for name in self._models]
+
+    def statistics(self, name: str, version: int) -> Statistics:
+        self.status(name, version)
+        return self._statistics.setdefault((name, version), Statistics())
 
     def describe(self, name: str, version: int) -> dict[str, Any]:
         self.status(name, version)

@@ -15,6 +15,7 @@ from gateway.protocols import pool
 
 ROOT = Path(__file__).parents[2]
 OFFICIAL: dict[str, Any] = json.loads((ROOT / "tests/conformance/tfserving.json").read_text())
+TRITON: dict[str, Any] = json.loads((ROOT / "tests/conformance/triton_protos.json").read_text())
 
 # Fields of the original that the gateway does not declare: skipped as unknown, each with its reason.
 LEFT_OUT = {
@@ -56,6 +57,22 @@ def test_methods_are_the_official_ones(name: str) -> None:
     assert ours.items() <= OFFICIAL["services"][name].items()
 
 
+def test_tritons_messages_enums_and_methods_are_all_the_official_ones() -> None:
+    """All of them: what a client may send is declared, even where the answer is UNIMPLEMENTED."""
+    found: dict[str, Any] = {"messages": {}, "enums": {}, "services": {}}
+    for name in TRITON["messages"]:
+        fields = pool.pool().FindMessageTypeByName(name).fields
+        found["messages"][name] = {f.name: [f.number, f.type, f.is_repeated, f.json_name] for f in fields}
+    for name in TRITON["enums"]:
+        found["enums"][name] = {v.name: v.number for v in pool.pool().FindEnumTypeByName(name).values}
+    for name in TRITON["services"]:
+        found["services"][name] = {
+            m.name: [m.input_type.full_name, m.output_type.full_name, m.client_streaming, m.server_streaming]
+            for m in pool.pool().FindServiceByName(name).methods
+        }
+    assert found == {key: TRITON[key] for key in found}
+
+
 KINDS = {
     "predict request": "PredictRequest",
     "predict response": "PredictResponse",
@@ -75,6 +92,6 @@ def test_recorded_bytes_survive_our_classes(name: str) -> None:
 
 
 def test_nothing_of_ours_is_in_the_default_pool() -> None:
-    for name in ("tensorflow.TensorProto", "tensorflow.serving.PredictRequest"):
+    for name in ("tensorflow.TensorProto", "tensorflow.serving.PredictRequest", "inference.ModelInferRequest"):
         with pytest.raises(KeyError):
             descriptor_pool.Default().FindMessageTypeByName(name)
