@@ -21,10 +21,12 @@
      |    +-- UnknownFormat      no format recognises the files
      |    +-- AmbiguousFormat    two formats do, or two models share one folder
      |    +-- UnsafeDrop         links that escape, special files, hard links
+     |    |    +-- UnsafeArchive an archive that would write elsewhere, hides something or is a bomb
      |    +-- DropTooLarge       more bytes than max_drop_bytes
      |    +-- DropChanged        files changed while they were copied: settle again
      +-- ConversionError         the model was read and could not be converted
      |    +-- CorruptModel       the bytes break the format's own rules
+     |    |    +-- CorruptArchive  an archive cannot be followed to its end
      |    +-- UnsupportedOps     operators without a converter: all of them, counted
      |    +-- NeedsInputShape    the file does not say what an input is; proposes candidates
      |    +-- MissingHop         no road from this format to that target yet
@@ -196,6 +198,12 @@ class UnsafeDrop(DropError):
     """Links that escape, special files, hard links."""
 
 
+class UnsafeArchive(_Problems, UnsafeDrop):
+    """An archive that would write elsewhere, hides something or is a bomb: lists every problem. Nothing is unpacked."""
+
+    subject = "archive"
+
+
 class DropTooLarge(DropError):
     """More bytes than `max_drop_bytes`."""
 
@@ -210,6 +218,12 @@ class ConversionError(GatewayError):
 
 class CorruptModel(ConversionError):
     """The bytes break the format's own rules; the message says file and place."""
+
+
+class CorruptArchive(_Problems, CorruptModel):
+    """An archive cannot be followed to its end, or its bytes are not what it says."""
+
+    subject = "archive"
 
 
 class UnsupportedOps(ConversionError):
