@@ -74,6 +74,7 @@ class App:
         kept = {name: getattr(self.settings, name) for name in restart}
         self.settings = Settings(**{f.name: kept.get(f.name, getattr(settings, f.name)) for f in fields(settings)})
         self.manager.reconfigure(self.settings)
+        self.servers.reread()
         live = [name for name in changed if name in LIVE_SETTINGS]
         log.info("settings read again: %s changed", ", ".join(live) or "nothing")
         if restart:

@@ -76,6 +76,7 @@ def serve(arguments: argparse.Namespace) -> int:
     gc.enable()
 
     flags = {name: getattr(arguments, name) for name in _SERVE_FLAGS}
+    flags["compat.on"] = arguments.compat_ports or None
 
     def read_again() -> config.Settings | None:
         try:
@@ -294,6 +295,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--host", help="address of all listeners; default: 127.0.0.1")
     for name, port in (("grpc", 8500), ("http", 8501), ("admin", 8081), ("metrics", 8002)):
         sub.add_argument(f"--{name}-port", type=int, metavar="N", help=f"default: {port}; 0 picks a free one")
+    help_text = "listen on the usual ports of TensorFlow Serving, Triton and multi-model-server too"
+    sub.add_argument("--compat-ports", action="store_true", help=help_text)
     sub.add_argument("--store", metavar="DIR", help="default: ~/.cache/model-gateway/store")
     sub.add_argument("--config", type=Path, metavar="gateway.toml")
 

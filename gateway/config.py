@@ -85,13 +85,42 @@ class Runtime:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tls:
+    cert: str = (
+        ""  # PEM file of the certificate and its chain (or the PEM text itself); with it every listener speaks TLS
+    )
+    key: str = ""  # PEM file of its key
+    client_ca: str = ""  # PEM file; clients must then show a certificate that it vouches for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auth:
+    file: str = ""  # TOML file of tokens and subjects with their scopes; without it nobody is asked
+    manage_on_data: bool = False  # management calls on the data ports from other machines too; needs auth.file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compat:
+    on: bool = False  # listen on each server's usual ports as that server alone; --compat-ports
+    tfs_grpc_port: int = 8500  # a port that one of the four listeners already has stays with that listener
+    tfs_http_port: int = 8501
+    triton_http_port: int = 8000
+    triton_grpc_port: int = 8001
+    triton_metrics_port: int = 8002
+    mms_http_port: int = 8080
+    mms_management_port: int = 8081
+    mms_metrics_port: int = 8082
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings. Ports: 0 picks a free one."""
 
     repository: Path = Path("model_repo")
     store: Path = field(default_factory=lambda: cache_folder() / "store")
     store_max_bytes: int = 64 * GIB  # least recently used artifacts go first; what is served stays
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # of the data ports and of the metrics port
+    management_host: str = "127.0.0.1"  # of the admin port; an address that others reach needs auth.file
     grpc_port: int = 8500
     http_port: int = 8501
     admin_port: int = 8081
@@ -104,6 +133,9 @@ class Settings:
     batch: Batch = field(default_factory=Batch)
     limits: Limits = field(default_factory=Limits)
     runtime: Runtime = field(default_factory=Runtime)
+    tls: Tls = field(default_factory=Tls)
+    auth: Auth = field(default_factory=Auth)
+    compat: Compat = field(default_factory=Compat)
 
 
 class BadSettings(ValueError):
@@ -224,4 +256,10 @@ def _check(settings: Settings) -> list[str]:
     ports = [p for p in (settings.grpc_port, settings.http_port, settings.admin_port, settings.metrics_port) if p]
     if len(ports) != len(set(ports)):
         problems.append(f"two listeners have the same port: {ports}")
+    if bool(settings.tls.cert) != bool(settings.tls.key):
+        problems.append("tls.cert and tls.key: one is set without the other")
+    if settings.tls.client_ca and not settings.tls.cert:
+        problems.append("tls.client_ca: is set without tls.cert and tls.key")
+    if settings.auth.manage_on_data and not settings.auth.file:
+        problems.append("auth.manage_on_data: needs auth.file, or anybody could manage this gateway")
     return problems

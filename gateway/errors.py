@@ -11,6 +11,8 @@
      |    +-- UnsupportedType    a dtype that this protocol cannot carry
      |    +-- ModelNotFound      no such model, or no such version of it
      |    +-- UnknownSignature   the model has no signature of that name
+     |    +-- Unauthenticated    no credential that is known came with it
+     |    +-- Forbidden          the caller is known, or is where it is, and may not do this
      +-- Unavailable             right request, wrong moment: try again
      |    +-- ModelNotReady      the model exists and is not served now
      |    +-- Overloaded         a bounded queue is full
@@ -154,6 +156,14 @@ class ModelNotFound(RequestError):
 
 class UnknownSignature(RequestError):
     """The model has no signature of that name."""
+
+
+class Unauthenticated(RequestError):
+    """No credential that is known came with the request."""
+
+
+class Forbidden(RequestError):
+    """The caller may not do this: a scope is missing, or the call came from elsewhere than it is answered."""
 
 
 class Unavailable(GatewayError):

@@ -32,13 +32,23 @@ def test_flags_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
     assert found.metrics_port == 8002, "default"
 
 
+COMPANIONS = {
+    "tls.cert": ["tls.key"],
+    "tls.key": ["tls.cert"],
+    "tls.client_ca": ["tls.cert", "tls.key"],
+    "auth.manage_on_data": ["auth.file"],
+}
+"""Settings that make sense only beside others."""
+
+
 def test_every_setting_can_be_set_by_the_environment() -> None:
     """Each name of `names()` is found again under its variable, with its own type."""
     for name, default in config.names().items():
         text = {str: "json", Path: "/somewhere", bool: "true"}.get(type(default), "3")
         if isinstance(default, Path):
             text = "/somewhere"
-        found = load(None, {config.PREFIX + name.upper().replace(".", "__"): text}, {})
+        companions = dict.fromkeys(COMPANIONS.get(name, ()), "x")
+        found = load(None, {config.PREFIX + name.upper().replace(".", "__"): text}, companions)
         value: Any = found
         for part in name.split("."):
             value = getattr(value, part)
@@ -71,6 +81,12 @@ BAD = {
     "a queue of nothing": ({"MODEL_GATEWAY_BATCH__MAX_QUEUE": "0"}, ["batch.max_queue: 0 is too small"]),
     "another log": ({"MODEL_GATEWAY_LOG": "xml"}, ["log: 'xml', expected auto, json or text"]),
     "one port twice": ({"MODEL_GATEWAY_HTTP_PORT": "8500"}, ["two listeners have the same port"]),
+    "a certificate without its key": (
+        {"MODEL_GATEWAY_TLS__CERT": "x"},
+        ["tls.cert and tls.key: one is set without the other"],
+    ),
+    "a client CA without TLS": ({"MODEL_GATEWAY_TLS__CLIENT_CA": "x"}, ["tls.client_ca: is set without tls.cert"]),
+    "management for everybody": ({"MODEL_GATEWAY_AUTH__MANAGE_ON_DATA": "1"}, ["auth.manage_on_data: needs auth.file"]),
     "all problems together": (
         {"MODEL_GATEWAY_REST_PROT": "1", "MODEL_GATEWAY_BATCH__MAX_ROWS": "x", "MODEL_GATEWAY_LOG": "xml"},
         ["rest_prot: no such setting", "batch.max_rows: 'x' is not a valid int", "log: 'xml'"],

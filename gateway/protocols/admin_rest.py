@@ -13,10 +13,12 @@ from urllib.parse import unquote
 
 from gateway import __version__
 from gateway.errors import ModelNotFound
+from gateway.protocols.access import Scope
 from gateway.protocols.http import Request, Response, Route, json_response
 from gateway.protocols.tfs import MAX_INT64
 from gateway.serving.predict import ModelStatus, Predictor
 
+_READ = Scope.METADATA
 _HERE = {
     "http": {
         "POST /v1/models/NAME[/versions/N]:predict": "TensorFlow Serving's predict",
@@ -44,13 +46,13 @@ class AdminRest:
 
     def routes(self) -> list[Route]:
         return [
-            Route(re.compile("/"), self._index),
-            Route(re.compile("/healthz/live"), self._live),
-            Route(re.compile("/healthz/ready"), self._ready),
-            Route(re.compile("/api/v1/models/?"), self._models),
-            Route(re.compile("/api/v1/models/([^/]+)"), self._model),
-            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})"), self._version),
-            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})/report"), self._report),
+            Route(re.compile("/healthz/live"), self._live, scope=Scope.OPEN),
+            Route(re.compile("/healthz/ready"), self._ready, scope=Scope.OPEN),
+            Route(re.compile("/"), self._index, scope=_READ),
+            Route(re.compile("/api/v1/models/?"), self._models, scope=_READ),
+            Route(re.compile("/api/v1/models/([^/]+)"), self._model, scope=_READ),
+            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})"), self._version, scope=_READ),
+            Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})/report"), self._report, scope=_READ),
         ]
 
     async def _index(self, _: Request, __: re.Match[str]) -> Response:
@@ -97,4 +99,4 @@ def metrics_routes(page: Callable[[], tuple[str, bytes]]) -> list[Route]:
         content_type, text = page()
         return Response(text, content_type=content_type.encode())
 
-    return [Route(re.compile("/metrics/?"), metrics)]
+    return [Route(re.compile("/metrics/?"), metrics, scope=_READ)]

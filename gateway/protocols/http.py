@@ -2,8 +2,11 @@
 
 Rule 1: bodies are bounded as they arrive and again after decompression; how long they may take
         is the server's matter (http_server.py).
-Rule 2: every answer carries X-Request-Id, and every error is {"error": "..."}.
+Rule 2: every answer carries X-Request-Id, and every error looks as its route says; where there
+        is no route, as the listener says: {"error": "..."} unless it is one dialect's alone.
 Rule 3: a route knows nothing of ASGI, so another server can take its place.
+Rule 4: who may call is asked before the body is read (access.py); a route that names no scope
+        is for those who manage.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import orjson
 
 from gateway.config import Limits
 from gateway.errors import InvalidRequest, TooLarge
+from gateway.protocols.access import Access, Caller, Scope, Where
 from gateway.protocols.ids import request_id_of
 from gateway.protocols.json_text import string
 from gateway.protocols.status import Status, status_of
@@ -51,13 +55,40 @@ class Response:
 Handler = Callable[[Request, "re.Match[str]"], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, for the route that says how it looks. `error` is None where no handler was reached."""
+
+    http: int
+    text: str
+    request: Request
+    error: Exception | None = None
+    retry_after_s: int = 0
+
+
+ErrorStyle = Callable[[Failure], Response]
+
+
+def plain_errors(failure: Failure) -> Response:
+    """{"error": "..."}: TensorFlow Serving's, KServe's and our own."""
+    after = failure.retry_after_s
+    headers: Headers = ((b"retry-after", str(after).encode()),) if after else ()
+    return Response(b'{"error": ' + string(failure.text) + b"}", failure.http, headers=headers)
+
+
 @dataclass(frozen=True)
 class Route:
-    """`methods` empty: the handler takes them all and answers wrong ones itself. HEAD goes where GET goes."""
+    """`methods` empty: the handler takes them all and answers wrong ones itself. HEAD goes where GET goes.
+    `scope` may depend on the request's method and path (its body is not there yet)."""
 
     path: re.Pattern[str]
     handler: Handler
     methods: tuple[str, ...] = ("GET",)
+    scope: Scope | Callable[[Request], Scope] = Scope.MANAGE
+    errors: ErrorStyle = plain_errors
+
+    def scope_of(self, request: Request) -> Scope:
+        return self.scope if isinstance(self.scope, Scope) else self.scope(request)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -70,20 +101,33 @@ def error_response(status: Status) -> Response:
 
 
 class _Refused(Exception):
-    """Answered before the body was read to its end: the connection cannot be used again."""
+    """Answered without a handler. `unread`: the body was not read to its end, so the connection must go."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, headers: Headers = (), unread: bool = False) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.headers = headers
+        self.unread = unread
 
 
 class App:
-    """An ASGI application over routes; the first whose path matches in full takes the request."""
+    """An ASGI application over routes; the first whose path matches in full and that takes the method has the
+    request. `errors` is for requests that no route has."""
 
-    def __init__(self, routes: Sequence[Route], limits: Limits) -> None:
-        self._routes = tuple(routes)
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        limits: Limits,
+        access: Access | None = None,
+        where: Where = Where.DATA,
+        errors: ErrorStyle = plain_errors,
+    ) -> None:
+        self.routes = tuple(routes)
         self._limits = limits
+        self._access = access or Access()
+        self._where = where
+        self._errors = errors
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -91,18 +135,29 @@ class App:
         headers = dict(scope["headers"])
         request_id = request_id_of(headers.get(b"x-request-id"))
         extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+        path = scope["raw_path"].decode("latin-1")
+        request = Request(scope["method"], path, scope["query_string"], headers, b"", request_id)
+        style = self._errors
         try:
-            body = await self._body(headers, receive)
-            path = scope["raw_path"].decode("latin-1")
-            request = Request(scope["method"], path, scope["query_string"], headers, body, request_id)
-            response = await self._answer(request)
+            try:
+                route, match = self._find(request)
+                style = route.errors
+                self._let_in(route, request, scope)
+            except Exception:
+                await self._discard(headers, receive)
+                raise
+            request.body = await self._body(headers, receive)
+            response = await route.handler(request, match)
         except _Refused as refused:
-            extra.append((b"connection", b"close"))
-            response = Response(b'{"error": ' + string(refused.text) + b"}", refused.status)
+            if refused.unread:
+                extra.append((b"connection", b"close"))
+            extra += refused.headers
+            response = style(Failure(refused.status, refused.text, request))
         except asyncio.CancelledError:
             return  # the client has gone, or the drain's grace is over: nobody reads an answer
         except Exception as error:  # noqa: BLE001  status_of logs what nobody expected
-            response = error_response(status_of(error, request_id))
+            status = status_of(error, request_id)
+            response = style(Failure(status.http, status.text, request, error, status.retry_after_s))
         extra += (
             (b"content-type", response.content_type),
             (b"content-length", str(len(response.body)).encode()),
@@ -111,19 +166,44 @@ class App:
         await send({"type": "http.response.start", "status": response.status, "headers": extra})
         await send({"type": "http.response.body", "body": response.body})
 
-    async def _answer(self, request: Request) -> Response:
-        for route in self._routes:
+    def _find(self, request: Request) -> tuple[Route, re.Match[str]]:
+        """Errors: _Refused 404, 405."""
+        allowed: list[str] = []
+        method = "GET" if request.method == "HEAD" else request.method
+        for route in self.routes:
             match = route.path.fullmatch(request.path)
             if match is None:
                 continue
-            method = "GET" if request.method == "HEAD" else request.method
             if not route.methods or method in route.methods:
-                return await route.handler(request, match)
-            text = f"{request.method} is not allowed for {request.path[:256]}; allowed: {', '.join(route.methods)}"
-            allow = ", ".join(route.methods).encode()
-            return Response(b'{"error": ' + string(text) + b"}", 405, headers=((b"allow", allow),))
-        text = f"Nothing is served at {request.path[:256]}; GET / lists what is."
-        return Response(b'{"error": ' + string(text) + b"}", 404)
+                return route, match
+            allowed += [name for name in route.methods if name not in allowed]
+        if allowed:
+            text = f"{request.method} is not allowed for {request.path[:256]}; allowed: {', '.join(allowed)}"
+            raise _Refused(405, text, headers=((b"allow", ", ".join(allowed).encode()),))
+        raise _Refused(404, f"Nothing is served at {request.path[:256]}; GET / lists what is.")
+
+    def _let_in(self, route: Route, request: Request, scope: Any) -> None:
+        """Errors: Unauthenticated, Forbidden."""
+        wanted = route.scope_of(request)
+        if self._access.free(wanted):
+            return
+        client = scope["client"]
+        peer = client[0] if client else scope.get("peer", "?")
+        self._access.check(wanted, Caller(peer, scope.get("subjects", ()), request.headers), self._where)
+
+    async def _discard(self, headers: Mapping[bytes, bytes], receive: Any) -> None:
+        """Read what is refused to its end, so that the client gets to read the answer; keep nothing of it.
+        A client that waits for `100 Continue` is not told to send. Errors: _Refused."""
+        if b"expect" in headers:
+            return
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+            if size > 4 * self._limits.max_body_bytes:
+                raise _too_large(self._limits.max_body_bytes)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Any) -> bytes:
         """The whole body, decompressed. A body that is too large is read to its end (up to four
@@ -154,7 +234,7 @@ class App:
 
 
 def _too_large(limit: int) -> _Refused:
-    return _Refused(413, f"The body is over {limit} bytes. The limit is limits.max_body_bytes.")
+    return _Refused(413, f"The body is over {limit} bytes. The limit is limits.max_body_bytes.", unread=True)
 
 
 def gunzip(body: bytes, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.config import Limits
+from gateway.protocols.tls import subjects
 
 MAX_HEADER_BYTES = 64 << 10
 FLUSH_S = 0.5  # after a drain, for answers that are written and not yet sent
@@ -34,9 +36,13 @@ class Http(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._subjects: tuple[str, ...] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            self._subjects = subjects(secured.getpeercert())
         self._arm()  # a connection that never says anything counts too
         if len(self.connections) > self._limits.max_connections:
             self._refuse(503, "Too many connections; the limit is limits.max_connections.")
@@ -57,6 +63,10 @@ class Http(HttpToolsProtocol):
         self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
             self._refuse(431, f"The headers are over {MAX_HEADER_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["subjects"] = self._subjects  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._disarm()
@@ -138,10 +148,14 @@ class HttpServer:
         self._config.load()
         self._server: asyncio.Server | None = None
 
-    async def start(self, sock: socket.socket) -> None:
+    async def start(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on a bound socket. A TLS handshake has `header_s`, as headers have."""
         loop = asyncio.get_running_loop()
+        timeouts: dict[str, Any] = {}
+        if tls is not None:
+            timeouts = {"ssl_handshake_timeout": self._limits.header_s, "ssl_shutdown_timeout": FLUSH_S}
         self._server = await loop.create_server(
-            lambda: Http(self._config, self._state, self._limits), sock=sock, backlog=2048
+            lambda: Http(self._config, self._state, self._limits), sock=sock, backlog=2048, ssl=tls, **timeouts
         )
 
     async def drain(self, grace_s: float) -> None:

@@ -70,6 +70,8 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.UnsupportedType: Row(Code.UNIMPLEMENTED),
     errors.ModelNotFound: Row(Code.NOT_FOUND),
     errors.UnknownSignature: Row(Code.FAILED_PRECONDITION),
+    errors.Unauthenticated: Row(Code.UNAUTHENTICATED),
+    errors.Forbidden: Row(Code.PERMISSION_DENIED),
     errors.Unavailable: Row(Code.UNAVAILABLE, retry_after_s=1),
     errors.Overloaded: Row(Code.RESOURCE_EXHAUSTED, retry_after_s=1),
     errors.DeadlineExceeded: Row(Code.DEADLINE_EXCEEDED),

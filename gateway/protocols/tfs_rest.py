@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from gateway.config import Limits
 from gateway.core.signature import SERVING_DEFAULT
 from gateway.errors import InvalidRequest, UnknownSignature, UnsupportedType
+from gateway.protocols.access import Scope
 from gateway.protocols.http import Request, Response, Route, error_response, json_response
 from gateway.protocols.json_outputs import encode_outputs
 from gateway.protocols.json_tensors import Decoder
@@ -32,6 +33,10 @@ _CALL = re.compile(
     r"(?i)/v1/models/([^/:]+)(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?:(classify|regress|predict)"
 )
 _READ = re.compile(r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/([0-9]+))|(?:/labels/([^/:]+)))?(?:/(metadata))?")
+
+
+def _scope(request: Request) -> Scope:
+    return Scope.INFER if request.method == "POST" else Scope.METADATA
 
 
 class _Seen:
@@ -53,7 +58,7 @@ class TfsRest:
         self._observe = observe
 
     def routes(self) -> list[Route]:
-        return [Route(_ANY, self._serve, methods=())]
+        return [Route(_ANY, self._serve, methods=(), scope=_scope)]
 
     async def _serve(self, request: Request, _: re.Match[str]) -> Response:
         started = time.monotonic()
