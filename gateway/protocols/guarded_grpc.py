@@ -17,13 +17,16 @@ from gateway.protocols.access import Access, Caller, Scope, Where, grpc_scope
 from gateway.protocols.status import status_of
 
 
-class Guarded(grpc.GenericRpcHandler):  # type: ignore[misc]
+class Guarded(grpc.ServiceRpcHandler):  # type: ignore[misc]
     """A generic handler of which every method is guarded."""
 
-    def __init__(self, inner: grpc.GenericRpcHandler, access: Access) -> None:
+    def __init__(self, inner: grpc.ServiceRpcHandler, access: Access) -> None:
         self._inner = inner
         self._access = access
         self._made: dict[str, tuple[Any, Any]] = {}
+
+    def service_name(self) -> str:
+        return str(self._inner.service_name())
 
     def service(self, details: Any) -> Any:
         handler = self._inner.service(details)
@@ -45,7 +48,7 @@ class GuardedServer:
         self._server = server
         self._access = access
 
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.ServiceRpcHandler]) -> None:
         self._server.add_generic_rpc_handlers(tuple(Guarded(handler, self._access) for handler in handlers))
 
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:

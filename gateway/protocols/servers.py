@@ -61,7 +61,7 @@ class Dialect:
 
     name: str
     routes: Sequence[Route]
-    handlers: Sequence[grpc.GenericRpcHandler] = ()
+    handlers: Sequence[grpc.ServiceRpcHandler] = ()
     management: Sequence[Route] = ()
     errors: ErrorStyle = plain_errors
 
@@ -75,7 +75,7 @@ class _Listener:
     host: str
     port: int
     app: App | None
-    handlers: Sequence[grpc.GenericRpcHandler] = ()
+    handlers: Sequence[grpc.ServiceRpcHandler] = ()
     takes_predictions: bool = True
 
 
@@ -267,7 +267,7 @@ class Servers:
         self._grpc.append(server)
         guarded = GuardedServer(server, self._access)
         guarded.add_generic_rpc_handlers(listener.handlers)
-        services = pool.services()
+        services = tuple(sorted({handler.service_name() for handler in listener.handlers}))
         servicer = _Health(self._predictor, ("", *services))
         self._health.append(servicer)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, guarded)
