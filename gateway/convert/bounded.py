@@ -4,7 +4,8 @@ Far out in the tail the answer is 1e-8 and a runtime's approximation of the oper
 much: a poor SNR of a right answer. With large inputs the logits are in the hundreds, where float32
 itself has steps of 1e-4, and the operator hands that on. The limit is not widened for either:
 the tensor that goes into the operator must hold the ordinary limit, and the operator, computed
-in float64 from the artifact's own tensor, must agree with the artifact's output to STEP.
+in float64 from the artifact's own tensor, must agree with the artifact's output to STEP; computed
+from the judge's tensor, it must agree with the judge's output to STEP too, or it is another one.
 
 Rule 1: only a float32 output that such an operator makes itself, and only a difference of size:
         a wrong shape, dtype, NaN or infinity stays what it is.
@@ -39,14 +40,15 @@ def arguments(failed: Sequence[Comparison], inputs: Mapping[str, Path]) -> list[
     return [{"case": c.case, "output": c.output, "inputs": str(inputs[c.case].absolute())} for c in failed]
 
 
-def compared(answers: Sequence[Mapping[str, Any]], files: Sequence[str]) -> list[dict[str, Any]]:
-    """Answers of `tails:ours` with the comparison to the judge's tensor, those the judge can show."""
+def compared(answers: Sequence[Mapping[str, Any]], files: Sequence[str], errors: Sequence[str]) -> list[dict[str, Any]]:
+    """Answers of `tails:ours` with the comparison to the judge's tensor and the error of `tails:same`."""
     found = []
-    for answer, file in zip(answers, files, strict=True):
+    for answer, file, error in zip(answers, files, errors, strict=True):
         if file:
             name = answer["tensor"]
             both = [wire.load(Path(path))[name] for path in (file, answer["file"])]
-            found.append({**answer, "comparison": compare(both[0], both[1], output=name).to_json()})
+            comparison = compare(both[0], both[1], output=name).to_json()
+            found.append({**answer, "comparison": comparison, "judges_error": float(error)})
     return found
 
 
@@ -61,7 +63,7 @@ def settled(
             found.append(comparison)
             continue
         answer = before.get((comparison.case, comparison.output))
-        if answer is None or not float(answer["own_error"]) <= STEP:
+        if answer is None or not all(float(answer[key]) <= STEP for key in ("own_error", "judges_error")):
             return None
         inner = Comparison.from_json(answer["comparison"])
         if not inner.passed:

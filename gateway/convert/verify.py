@@ -61,7 +61,7 @@ class Answers:
     sizing: str = ""
     cases: list[Case] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
-    hints: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,10 @@ def _tails(
         ours = jobs.run("gateway.formats.tails:ours", arguments, environment="base", stage="tails").value["answers"]
         arguments["answers"] = ours
         shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=question.environment, stage="tails")
-        before = bounded.compared(ours, shown.value["files"])
+        expected = {case.name: str(case.expected.absolute()) for case in answers.cases}
+        arguments |= {"files": shown.value["files"], "expected": [expected[each["case"]] for each in ours]}
+        errors = jobs.run("gateway.formats.tails:same", arguments, environment="base", stage="tails").value["errors"]
+        before = bounded.compared(ours, shown.value["files"], errors)
     except JobCancelled:
         raise
     except GatewayError:

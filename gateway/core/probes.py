@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.core.dtypes import Array, Tensors, dtype, numpy_dtype
+from gateway.core.hints import Hint, Resolve, Size, apart, structured
 from gateway.core.signature import Signature, TensorSpec
 
 KINDS = ("normal", "uniform", "ramp", "corners", "edges", "zeros", "large")
@@ -58,13 +59,6 @@ class Probe:
     kind: str
     row: int | None
     inputs: Tensors
-
-
-@dataclass(frozen=True)
-class Hint:
-    """What the graph says of an input that is an index, integer or float: values are whole and in [0, `bound`)."""
-
-    bound: int
 
 
 def batchable(signature: Signature) -> bool:
@@ -115,9 +109,18 @@ def probes(
     is_batch = batchable(signature)
     other = ", other sizes" if sizing.odd else ""
     shapes = _shapes(signature, sizing)
+
+    def resolve(size: Size) -> int:
+        if isinstance(size, int):
+            return size
+        # A row that is asked alone has a batch of one: what counts along the batch has to fit that too.
+        return 1 if is_batch and size[1] == 0 else shapes[size[0]][size[1]]
+
     for kind in kinds:
         whole = {
-            spec.name: _array(spec, shapes[spec.name], kind, sizing, hints.get(spec.name), _seed(seed, kind, spec.name))
+            spec.name: _array(
+                spec, shapes[spec.name], kind, sizing, hints.get(spec.name), resolve, _seed(seed, kind, spec.name)
+            )
             for spec in signature.inputs
         }
         if not is_batch:
@@ -176,22 +179,36 @@ def _count(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _array(spec: TensorSpec, shape: tuple[int, ...], kind: str, sizing: Sizing, hint: Hint | None, seed: int) -> Array:
+def _array(
+    spec: TensorSpec,
+    shape: tuple[int, ...],
+    kind: str,
+    sizing: Sizing,
+    hint: Hint | None,
+    resolve: Resolve,
+    seed: int,
+) -> Array:
     row = dtype(spec.dtype)
     random = np.random.default_rng(seed)
-    if row.kind == "f" and hint is not None:
+    if hint is not None and row.kind in "iuf":
+        made = structured(hint, shape, kind, resolve, random)
+        if made is not None:
+            return made.astype(numpy_dtype(spec.dtype))
+    if row.kind == "f" and hint is not None and hint.role in ("index", "length"):
         # Indices written as floats, as MXNet has them; a float16 counts to 2048 without gaps.
-        bound = min(hint.bound, 2048) if row.bits == 16 else hint.bound
-        return _integers("int64", shape, kind, sizing, Hint(bound), random).astype(numpy_dtype(spec.dtype))
+        whole = _integers("int64", shape, kind, sizing, hint, resolve, random)
+        return (np.minimum(whole, 2047) if row.bits == 16 else whole).astype(numpy_dtype(spec.dtype))
     if row.kind == "f":
-        return _floats(shape, kind, random).astype(numpy_dtype(spec.dtype))
+        values = _floats(shape, kind, random)
+        values = apart(values, random) if hint is not None and hint.role == "distinct" else values
+        return values.astype(numpy_dtype(spec.dtype))
     if row.kind == "c":
         return (_floats(shape, kind, random) + 1j * _floats(shape, "normal", random)).astype(numpy_dtype(spec.dtype))
     if row.kind == "b":
         return random.random(shape) < (0.0 if kind == "zeros" else 0.5)
     if row.kind == "s":
         return _strings(shape, kind, random)
-    return _integers(spec.dtype, shape, kind, sizing, hint, random)
+    return _integers(spec.dtype, shape, kind, sizing, hint, resolve, random)
 
 
 def _floats(shape: tuple[int, ...], kind: str, random: np.random.Generator) -> Array:
@@ -238,28 +255,38 @@ def _spots(shape: tuple[int, ...], kind: str) -> list[tuple[int, ...]]:
 
 
 def _integers(
-    name: str, shape: tuple[int, ...], kind: str, sizing: Sizing, hint: Hint | None, random: np.random.Generator
+    name: str,
+    shape: tuple[int, ...],
+    kind: str,
+    sizing: Sizing,
+    hint: Hint | None,
+    resolve: Resolve,
+    random: np.random.Generator,
 ) -> Array:
     limits = np.iinfo(name)
-    if hint is not None:
-        low, high = 0, min(int(limits.max), max(0, hint.bound - 1))
+    if hint is not None and hint.role in ("index", "length"):
+        low = int(hint.role == "length")
+        high = min(int(limits.max), max(low, resolve(hint.bound) - 1 + low))
     elif limits.bits == 8:
         low, high = int(limits.min), int(limits.max)  # pixels and quantised data use all of it
     else:
         low, high = 0, sizing.integer_bound - 1
     count = _count(shape)
     if kind == "zeros":
-        flat = np.zeros(count, np.int64)
+        flat = np.full(count, max(0, low), np.int64)
     elif kind == "ramp":
         flat = low + np.arange(count, dtype=np.int64) % (high - low + 1)
     elif kind == "large":
         flat = np.where(np.arange(count) % 3 == 0, low, high)  # the ends of the range
     elif kind in ("corners", "edges"):
-        flat = np.zeros(shape, np.int64)
+        flat = np.full(shape, max(0, low), np.int64)
         for at in _spots(shape, kind):
             flat[at] = high
     else:
         flat = random.integers(low, high, count, endpoint=True)
+    if hint is not None and hint.role == "divisor":
+        flat = np.where(np.asarray(flat) == 0, 1, flat)
+        flat = flat * np.where(np.arange(count).reshape(flat.shape) % 3 == 2, -1, 1) if limits.min < 0 else flat
     return np.asarray(flat).reshape(shape).astype(name)
 
 

@@ -24,8 +24,8 @@ from typing import Any, ClassVar
 
 from gateway.core.artifact import NATIVE, Fact
 from gateway.core.dtypes import Tensors
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import Hint
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import MissingHop
 

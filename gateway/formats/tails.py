@@ -62,6 +62,31 @@ def theirs(job: Job) -> dict[str, Any]:
     return {"files": files}
 
 
+def same(job: Job) -> dict[str, Any]:
+    """`signature`, `artifact`, `answers` of `ours`, `files` of `theirs`, `expected` -> {"errors": [e]}.
+
+    `expected` are files of the judge's outputs. e is the largest error of the judge's own output against the artifact's operator over the judge's own tensor: an
+    operator of another kind or axis agrees with itself, not with the judge. NaN where the judge shows no such tensor.
+    """
+    import onnx
+
+    model = onnx.load(job.arguments["artifact"], load_external_data=False)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    opset = next((entry.version for entry in model.opset_import if not entry.domain), 1)
+    signature = Signature.from_json(job.arguments["signature"])
+    errors = []
+    for answer, file, expected in zip(
+        job.arguments["answers"], job.arguments["files"], job.arguments["expected"], strict=True
+    ):
+        spec = signature.output(answer["output"])
+        if not file or spec is None:
+            errors.append(float("nan"))
+            continue
+        went_in = wire.load(Path(file))[answer["tensor"]]
+        errors.append(_own_error(makers[spec.tensor], opset, went_in, wire.load(Path(expected))[answer["output"]]))
+    return {"errors": [str(error) for error in errors]}
+
+
 def _served(model: Any, folder: Path, feeds: Tensors, names: tuple[str, ...]) -> list[Array]:
     """Those tensors as onnxruntime makes them with its optimisations on, as when the artifact is served."""
     import onnx
@@ -95,4 +120,6 @@ def _own_error(node: Any, opset: int, went_in: Array, came_out: Array) -> float:
     alone = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     with np.errstate(over="ignore"):
         exact = ReferenceEvaluator(alone).run(None, {"x": went_in.astype(np.float64)})[0]
+    if exact.shape != came_out.shape:
+        return float("inf")
     return float(np.abs(exact - came_out.astype(np.float64)).max(initial=0.0))

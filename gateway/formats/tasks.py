@@ -19,8 +19,9 @@ import numpy as np
 
 from gateway.core.artifact import NATIVE, SOURCE_FOLDER
 from gateway.core.dtypes import Tensors
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import BATCH, KINDS, Hint, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
+from gateway.core.probes import BATCH, KINDS, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
 from gateway.core.signature import Signature
 from gateway.errors import ConversionError
 from gateway.formats.base import Format, Match, Oracle, Source, all_formats
@@ -93,7 +94,7 @@ def oracle(job: Job) -> dict[str, Any]:
     signature = Signature.from_json(job.arguments["signature"])
     hints = dict(subject.format.hints(subject.source, subject.match, signature))
     answer: dict[str, Any] = {"oracle": "", "reason": "", "sizing": "", "cases": [], "refused": []}
-    answer["hints"] = {name: hint.bound for name, hint in hints.items()}
+    answer["hints"] = {name: hint.to_json() for name, hint in hints.items()}
     try:
         judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
     except ConversionError as error:

@@ -111,7 +111,7 @@ class OrtRuntime(Runtime):
                 array = _decoded(spec, array)
             feeds[spec.tensor] = (
                 onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(
-                    np.ascontiguousarray(array).view(np.uint16), BY_NAME["bfloat16"].onnx
+                    np.asarray(array, order="C").view(np.uint16), BY_NAME["bfloat16"].onnx
                 )
                 if spec.dtype == "bfloat16"
                 else onnxruntime.OrtValue.ortvalue_from_numpy(array)

@@ -11,7 +11,8 @@ from typing import Any
 from gateway.core.artifact import FILE, NATIVE, ONNX, Artifact
 from gateway.core.compare import compare
 from gateway.core.dtypes import Tensors
-from gateway.core.probes import BATCH, KINDS, Hint, Probe, probes
+from gateway.core.hints import Hint
+from gateway.core.probes import BATCH, KINDS, Probe, probes
 from gateway.errors import GatewayError, ModelRunError
 from gateway.formats.tasks import Job, settle
 from gateway.process import wire
@@ -44,7 +45,7 @@ def run(job: Job) -> dict[str, Any]:
     ]
     if not given:
         refused: list[dict[str, str]] = []
-        hints = {name: Hint(bound) for name, bound in job.arguments["hints"].items()}
+        hints = {name: Hint.from_json(hint) for name, hint in job.arguments["hints"].items()}
         seed = int(job.arguments["seed"])
         sizing, seconds = settle(signature, hints, seed, call, refused)
         if sizing is None:

@@ -31,9 +31,10 @@ SHAPE = compare(np.zeros(4, np.float32), np.zeros(5, np.float32), case="normal",
 INTEGERS = compare(np.zeros(4, np.int32), np.ones(4, np.int32), case="normal", output="y")
 
 
-def answer(inner: Comparison | None, own_error: float = 0.0) -> dict[str, Any]:
+def answer(inner: Comparison | None, own_error: float = 0.0, judges_error: float = 0.0) -> dict[str, Any]:
     found = inner.to_json() if inner else None
-    return {"case": "normal", "output": "y", "operator": "Sigmoid", "comparison": found, "own_error": own_error}
+    errors = {"own_error": own_error, "judges_error": judges_error}
+    return {"case": "normal", "output": "y", "operator": "Sigmoid", "comparison": found, **errors}
 
 
 @dataclass
@@ -47,6 +48,8 @@ CASES = {
     "a tail whose logits agree": Case((GOOD, TAIL), [answer(LOGITS)], True),
     "a tail whose logits do not": Case((GOOD, TAIL), [answer(WRONG_LOGITS)], False),
     "an operator that is not the operator": Case((TAIL,), [answer(LOGITS, 1e-3)], False),
+    "an operator that is another one than the judge's": Case((TAIL,), [answer(LOGITS, 0.0, 0.3)], False),
+    "an operator that the judge does not show": Case((TAIL,), [answer(LOGITS, 0.0, float("nan"))], False),
     "an operator whose error is not known": Case((TAIL,), [answer(LOGITS, float("nan"))], False),
     "no operator of a bounded range": Case((TAIL,), [answer(None)], False),
     "a case that nobody answered": Case((TAIL,), [], False),
@@ -70,7 +73,7 @@ def test_what_is_no_question_of_size_is_not_asked_about(other: Comparison) -> No
     assert bounded.doubtful((TAIL, other)) == ()
 
 
-def tail_model(bias: float) -> bytes:
+def tail_model(bias: float, last: str = "Sigmoid") -> bytes:
     """ONNX: y = Sigmoid(x * 8 + bias), x float32 [n, 4]: with bias -18 far out in the tail."""
 
     def info(name: str) -> bytes:
@@ -84,25 +87,30 @@ def tail_model(bias: float) -> bytes:
         return number(2, 1) + message(8, name) + message(9, np.float32(value).tobytes())
 
     graph = message(1, node("Mul", ("x", "scale"), "a")) + message(1, node("Add", ("a", "bias"), "z"))
-    graph += message(1, node("Sigmoid", ("z",), "y")) + message(2, "tail")
+    graph += message(1, node(last, ("z",), "y")) + message(2, "tail")
     graph += message(5, scalar("scale", 8.0)) + message(5, scalar("bias", bias))
     graph += message(11, info("x")) + message(12, info("y"))
     return number(1, 8) + message(7, graph) + message(8, message(1, "") + number(2, 17))
 
 
 def test_a_fault_in_the_tail_is_still_a_fault(tmp_path: Path) -> None:
-    """Two biases that differ by 1e-3: at 1e-8 no floor would see it, the logits show it."""
+    """Two biases that differ by 1e-3: at 1e-8 no floor would see it, the logits show it. Another operator over the
+    same logits agrees with itself: the judge's own output shows it.
+    """
     models.base_python()
     converter = Converter(Environments(), Settings(), tmp_path / "scratch")
     found = {}
-    for name, bias in (("right", -18.0), ("wrong", -18.001)):
+    for name, model in (
+        ("right", tail_model(-18.0)), ("wrong", tail_model(-18.001)), ("another operator", tail_model(-18.0, "Softmax"))
+    ):  # fmt: skip
         (tmp_path / name).mkdir()
-        (tmp_path / name / "model.onnx").write_bytes(tail_model(bias))
+        (tmp_path / name / "model.onnx").write_bytes(model)
         source = Source(tmp_path / name, ("model.onnx",))
         match = all_formats()["onnx"].match(source)
         assert match is not None
         found[name] = (source, match)
     artifact = converter.convert(ConvertRequest(*found["right"], ModelOptions(), digest="key"), tmp_path / "out")
     assert artifact.verification.verdict is Verdict.PASSED, artifact.verification.reason
-    judged = converter.verify(*found["wrong"], ModelOptions(), tmp_path / "out")
-    assert judged.verdict is Verdict.FAILED
+    for name in ("wrong", "another operator"):
+        judged = converter.verify(*found[name], ModelOptions(), tmp_path / "out")
+        assert judged.verdict is Verdict.FAILED, name

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.core.probes import BATCH, KINDS, Hint, Sizing, batchable, first, fixed, other_size, probes, sizings
+from gateway.core.hints import Hint
+from gateway.core.probes import BATCH, KINDS, Sizing, batchable, first, fixed, other_size, probes, sizings
 from gateway.core.signature import Signature, TensorSpec
 
 

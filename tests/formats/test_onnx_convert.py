@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.formats.base import Conversion, all_formats
 from gateway.formats.tasks import Subject
@@ -207,7 +208,7 @@ def test_the_oracle_keeps_indices_inside_the_table(answers: dict[str, Any], tmp_
     signature = Conversion.from_json(answers["an embedding"]).signatures[0]
     arguments = subject.to_json() | {"signature": signature.to_json(), "seed": 1, "budget_s": 30}
     job = in_base("gateway.formats.tasks:oracle", arguments, tmp_path / "job")
-    assert job.value["hints"] == {"ids": 5}
+    assert job.value["hints"] == {"ids": Hint(5).to_json()}
     asked = [wire.load(job.out / case["inputs"])["ids"] for case in job.value["cases"]]
     assert {int(array.max()) for array in asked} >= {0, 4}
     assert max(int(array.max()) for array in asked) == 4

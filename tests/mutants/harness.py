@@ -216,7 +216,10 @@ class _Bench:
         digest = hashlib.sha256(json.dumps([net["options"], net["signature"]], sort_keys=True).encode())
         for path in sorted(Path(net["folder"]).iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
-        for path in (ROOT / "gateway" / "core" / "probes.py", ROOT / "gateway" / "formats" / "tasks.py"):
+        ours = ROOT / "gateway"
+        asked = [ours / "core" / "probes.py", ours / "core" / "hints.py", ours / "formats" / "tasks.py"]
+        asked += [ours / "formats" / self.target.format / name for name in ("hints.py", "oracle.py")]
+        for path in asked:
             digest.update(path.read_bytes())
         digest.update(Environments().find(self.target.judge).digest.encode())
         return digest.hexdigest()[:24]

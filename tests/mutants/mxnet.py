@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gateway.formats.mxnet.hints import INDICES
+from gateway.formats.mxnet.hints import RULES
 from gateway.process import wire
 from tests.formats.mxnet import harness, rows
 from tests.formats.mxnet.child import PARAMS, SYMBOL
@@ -71,14 +71,20 @@ def neighboured(symbol: dict[str, Any], inputs: set[str], heads: Sequence[bool])
     """A node on each of these inputs and behind each of these heads. The operator in the middle stays as it is."""
     nodes: list[dict[str, Any]] = []
     where: dict[int, int] = {}
-    indices = any(node["op"] in INDICES for node in symbol["nodes"])
+    # What an operator wants as it is: an index times 0.75 is none.
+    meant = {
+        symbol["nodes"][entry[0]]["name"]
+        for node in symbol["nodes"]
+        for place, entry in enumerate(node["inputs"])
+        if place in RULES.get(node["op"], {})
+    }
     for index, node in enumerate(symbol["nodes"]):
         node = node | {"inputs": [[where[source], *rest] for source, *rest in node["inputs"]]}
         nodes.append(node)
         where[index] = len(nodes) - 1
         if node["op"] == "null" and node["name"] in inputs:
             scaled = {"op": "_mul_scalar", "attrs": {"scalar": str(BEFORE)}}
-            kind = {"op": "_copy"} if indices else scaled
+            kind = {"op": "_copy"} if node["name"] in meant else scaled
             nodes.append(kind | {"name": f"before_{node['name']}", "inputs": [[where[index], 0, 0]]})
             where[index] = len(nodes) - 1
     ends = []

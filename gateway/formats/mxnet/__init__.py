@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.artifact import NATIVE
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import Hint
 from gateway.core.signature import Signature
 from gateway.errors import AmbiguousFormat
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source
@@ -44,7 +44,7 @@ class Mxnet(Format):
     targets = ("onnx", "native")
     native = "mxnet"
     data_only = True
-    revision = 1
+    revision = 2
 
     def match(self, source: Source) -> Match | None:
         """Errors: AmbiguousFormat for several epochs of one model."""

@@ -105,7 +105,7 @@ class MxnetOracle(Oracle):
 
     def _forward(self, executor: Any, feeds: Tensors) -> list[Array]:
         given = {name: self._mx.nd.array(array, dtype=array.dtype) for name, array in feeds.items()}
-        return [np.ascontiguousarray(array.asnumpy()) for array in executor.forward(is_train=False, **given)]
+        return [np.asarray(array.asnumpy(), order="C") for array in executor.forward(is_train=False, **given)]
 
     def _bind(self, symbol: Any, feeds: Tensors) -> Any:
         """An executor for these shapes; weights are shared with every other one."""

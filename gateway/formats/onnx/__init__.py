@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import Hint
 from gateway.core.signature import Signature
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source
 from gateway.formats.onnx.scan import Finding, external_files, scan

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.dtypes import dtype
-from gateway.core.probes import Hint
+from gateway.core.hints import Hint
 from gateway.core.signature import Signature
 
 KEEPS_VALUES = {"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Concat",

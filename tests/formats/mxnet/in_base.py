@@ -55,7 +55,7 @@ def _convert(folder: Path, row: dict[str, Any], out: Path) -> dict[str, Any]:
         "tensors": [name for node in model.graph.node for name in node.output],
         "weights": {tensor.name: list(tensor.dims) for tensor in model.graph.initializer},
         "files": sorted(path.name for path in out.iterdir()),
-        "hints": {name: hint.bound for name, hint in FORMAT.hints(source, match, signature).items()},
+        "hints": {name: hint.to_json() for name, hint in FORMAT.hints(source, match, signature).items()},
         "answers": {spec.name: np.asarray(a).tolist() for spec, a in zip(signature.outputs, answers, strict=True)},
         "shapes": {spec.name: list(np.shape(a)) for spec, a in zip(signature.outputs, answers, strict=True)},
     }

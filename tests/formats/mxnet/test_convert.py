@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from tests.formats.mxnet.write import Graph, params
 from tests.jobs import in_base
@@ -288,7 +289,7 @@ def test_inspection(found: dict[str, Any]) -> None:
 
 
 def test_indices_have_a_bound(found: dict[str, Any]) -> None:
-    assert found["indices"]["hints"] == {"data": 3}
+    assert found["indices"]["hints"] == {"data": Hint(3).to_json()}
     assert found["classifier"]["hints"] == {}
 
 
