@@ -65,8 +65,9 @@ def theirs(job: Job) -> dict[str, Any]:
 def same(job: Job) -> dict[str, Any]:
     """`signature`, `artifact`, `answers` of `ours`, `files` of `theirs`, `expected` -> {"errors": [e]}.
 
-    `expected` are files of the judge's outputs. e is the largest error of the judge's own output against the artifact's operator over the judge's own tensor: an
-    operator of another kind or axis agrees with itself, not with the judge. NaN where the judge shows no such tensor.
+    `expected` are files of the judge's outputs. e is the largest error of the judge's own output against the artifact's
+    operator over the judge's own tensor: an operator of another kind or axis agrees with itself, not with the judge.
+    NaN where the judge shows no such tensor.
     """
     import onnx
 
