@@ -6,6 +6,7 @@
 #   certify        the long run that writes docs/certified.md; resumes where it stopped
 #   certify-sample two rows of it again, compared with what is written
 #   mutants        planted bugs in the converters: how many the verification catches; writes docs/mutants.md
+#   fuzz           the front doors under a fuzzer, side by side: SECONDS=60 TARGETS="json tfs"; all by default
 #   pins           deploy/envs/*.in -> *.txt, with hashes
 #   protos         protos/*.proto -> gateway/protocols/generated
 #
@@ -23,7 +24,7 @@ ifndef PYTHON
 PYTHON := $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 endif
 
-.PHONY: setup dev serve test check certify certify-sample mutants bench pins protos clean
+.PHONY: setup dev serve test check certify certify-sample mutants fuzz bench pins protos clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.setup
@@ -68,6 +69,10 @@ certify-sample: setup dev
 
 mutants: setup dev
 	$(BIN)/python tools/mutants.py $(ARGS)
+
+SECONDS ?= 60
+fuzz: setup dev
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS) $(TARGETS)
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

@@ -13,6 +13,7 @@ Rule 3: errors name file, array and offset.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator
@@ -193,7 +194,9 @@ class _Reader:
         if not 0 <= rank <= MAX_DIMS:
             raise self.error(f"has rank {rank}, expected 0 to {MAX_DIMS}")
         sizes = tuple(self.number(size_form, f"dimension {axis}") for axis in range(rank))
-        if any(not 0 <= size < MAX_SIZE for size in sizes):
+        # An empty array of [0, 2**40, 2**40] has no bytes, and numpy cannot hold it either.
+        absurd = 0 in sizes and math.prod(size for size in sizes if size) >= MAX_SIZE
+        if absurd or any(not 0 <= size < MAX_SIZE for size in sizes):
             raise self.error(f"has a dimension that no array has: {list(sizes)}")
         return sizes
 

@@ -1,0 +1,153 @@
+"""Where each target starts from: small true inputs, made here, and the corpus of what was found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tests.archive import forge
+from tests.e2e.affine import affine
+from tests.formats.mxnet.write import Graph, params_bytes
+from tests.formats.wire_format import message, number
+from tests.fuzz.targets import FILES, NEXT_FILE, TARGETS
+
+CORPUS = Path(__file__).with_name("corpus")
+
+
+def inputs(target: str) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of every input of a target: the made ones, the kept ones, each finding."""
+    for number_, data in enumerate(MADE.get(target, list)()):
+        yield f"seed-{number_}", data
+    packed = CORPUS / f"{target}.zip"
+    if packed.exists():
+        with zipfile.ZipFile(packed) as archive:
+            for name in sorted(archive.namelist()):
+                yield name, archive.read(name)
+    for path in sorted((CORPUS / target).glob("*")):
+        yield path.name, path.read_bytes()
+
+
+def archives() -> list[bytes]:
+    entries = [forge.Entry(b"a/b", b"text" * 9, 8), forge.Entry(b"c", b"x"), forge.Entry(b"d/", attributes=0)]
+    files = {"a/b": b"text", "größe": b"", "l" * 120: b"x"}
+    tars = [
+        forge.by_tarfile(files),
+        forge.file(b"./x") + forge.END,
+        forge.pax((b"path", b"y")) + forge.file(b"x") + forge.END,
+    ]
+    tars.append(forge.long_name(b"z" * 200) + forge.file(b"x") + forge.END)
+    zips = [forge.zip_of(entries), forge.zip_of(entries, comment=b"hello"), forge.overlap()]
+    zips.append(forge.zip_of([forge.Entry(b"s", b"streamed", 8, flags=0x808)]))
+    return [*zips, *tars, *(forge.gzipped(tar) for tar in tars)]
+
+
+def symbols() -> list[bytes]:
+    found = []
+    for version, key in ((10901, "attrs"), (0, "param"), (904, "attr")):
+        graph = Graph(version=version, attrs_key=key)
+        x = graph.variable("data")
+        c = graph.node(
+            "Convolution", "c", [x, graph.variable("c_weight")], num_filter=2, kernel="(3, 3)", no_bias="True"
+        )
+        f = graph.node("Flatten", "f", [c])
+        y = graph.node(
+            "FullyConnected", "fc", [f, graph.variable("fc_weight"), graph.variable("fc_bias")], num_hidden=3
+        )
+        found.append(json.dumps(graph.json(graph.node("SoftmaxOutput", "softmax", [y]))).encode())
+    weights = params_bytes({"arg:c_weight": np.zeros((2, 3, 3, 3), np.float32), "arg:fc_bias": np.zeros(3, np.float32)})
+    return [*found, found[0] + NEXT_FILE + weights]
+
+
+def weights() -> list[bytes]:
+    arrays = {"arg:a": np.zeros((2, 3), np.float32), "aux:b": np.ones(2, np.int8)}
+    return [params_bytes(arrays, version) for version in ("V0", "V1", "V2", "V3")]
+
+
+def models() -> list[bytes]:
+    external = message(5, number(2, 1), number(1, 2), message(8, "w"), number(14, 1),
+                       message(13, message(1, "location"), message(2, "weights.bin")))  # fmt: skip
+    graph = message(
+        7, message(1, message(1, "x"), message(2, "y"), message(4, "Relu")), external, message(12, message(1, "y"))
+    )
+    return [affine(1.0), number(1, 8) + graph + message(8, message(1, ""), number(2, 17))]
+
+
+def documents() -> list[bytes]:
+    texts = [
+        '{"instances": [[1, 2], [3.5, -1e3]]}', '{"inputs": [1, 2, 3]}', '{"inputs": {"x": [true, false]}}',
+        '{"instances": [{"b64": "aGk="}, "text"]}', '{"inputs": [NaN, Infinity, -Infinity]}',
+        '{"signature_name": "serving_default", "instances": [1.0]}', '{"instances": [{"a": [1, 2], "b": "x"}]}',
+        '{"inputs": 18446744073709551615}', '{"instances": [1e400]}', '{"instances": [[[[]]]]}',
+        '{"inputs": "\\ud800"}',
+    ]  # fmt: skip
+    found = [bytes([at % 14]) + text.encode() for at, text in enumerate(texts)]
+    found += [bytes([128 + at]) + bytes(range(at, at + 40)) for at in range(9)]
+    return [*found, b"\x08" + texts[6].encode(), b"\xfa" + gzip.compress(texts[0].encode())]
+
+
+def messages() -> list[bytes]:
+    from gateway.protocols.tensors import encode
+
+    arrays = [
+        np.zeros((1, 2), np.float32), np.array([b"a", b""], object), np.array([True]), np.array([3], np.uint64),
+        np.array([1 + 2j], np.complex64), np.array([-1], np.int8), np.array([0.5], np.float16),
+    ]  # fmt: skip
+    tensors = [encode(array, content=content) for array in arrays for content in (False, True) if array.dtype != object]
+    tensors.append(encode(arrays[1]))
+    found = [b"\x04" + tensor for tensor in tensors]
+    for at, tensor in enumerate(tensors[:8]):
+        spec = message(1, message(1, f"m{at}"), message(3, "serving_default"))
+        found.append(b"\0" + spec + message(2, message(1, "x"), message(2, tensor)))
+    found += [bytes([128 + at]) + bytes(range(at, at + 60)) for at in range(0, 40, 5)]
+    asked = message(1, message(1, "two"))
+    return [*found, b"\2" + asked + message(2, "signature_def"), b"\3" + asked]
+
+
+def frames() -> list[bytes]:
+    import tempfile
+
+    from gateway.process import wire
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame"
+        wire.save(path, {"a": np.zeros((2, 3), np.float32), "s": np.array([b"x", b""], object)}, {"k": [1]})
+        return [path.read_bytes()]
+
+
+def tomls() -> list[bytes]:
+    text = """target = "onnx"
+labels = "labels.txt"
+serve_failed = false
+[[inputs]]
+name = "x"
+shape = [-1, 3, 224, 224]
+dtype = "float32"
+[[outputs]]
+name = "y"
+tensor = "fc1_output"
+[preprocess]
+resize = [224, 224]
+mean = [0.5, 0.5, 0.5]
+[verify]
+seed = 3
+"""
+    return [text.encode(), b"target = 3\nunknown = 1\n"]
+
+
+def drops() -> list[bytes]:
+    kinds = [(0, models()), (1, symbols()[:3]), (2, weights()), (10, archives()[:3]), (5, [b'{"learner": {}}'])]
+    found = [bytes([at]) + data for at, many in kinds for data in many]
+    found.append(bytes([1]) + symbols()[0] + NEXT_FILE + bytes([2]) + weights()[2])
+    return [*found, *(bytes([at]) + b"\x80\x04K\x01." for at in range(len(FILES)))]
+
+
+MADE = {
+    "archive": archives, "detect": drops, "onnx": models, "mxnet-symbol": symbols,
+    "mxnet-params": weights, "json": documents, "tfs": messages, "wire": frames, "toml": tomls,
+}  # fmt: skip
+assert set(MADE) == set(TARGETS)
