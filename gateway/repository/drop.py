@@ -14,7 +14,9 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from gateway.core import modeltoml
 from gateway.core.modeltoml import ModelOptions
 from gateway.errors import DropChanged, DropError, JobCancelled
 from gateway.formats.base import Source
-from gateway.repository import fs
+from gateway.repository import fs, unpack
 from gateway.repository.index import Index, Known
 from gateway.repository.seen import VECTORS, Seen, look_at, parse_options
 from gateway.repository.store import Store
@@ -69,7 +71,12 @@ def ingest(seen: Seen, store: Store, index: Index, cancel: threading.Event | Non
         store.release_drop(known.digest)
     with store.stage() as folder:
         digest = _copy(seen, folder, cancel)
-        known = Known(digest, *_owner_says(seen, folder / "owner"), seen.bytes)
+        said = _owner_says(seen, folder / "owner")
+        archive = unpack.parcel(Source(folder / "files", seen.source.files))
+        if archive is not None:
+            inner = _unpack(seen, archive, folder / unpack.FOLDER, cancel)
+            said = said if _has_toml(seen) else _owner_says(inner, _toml_folder(inner))
+        known = Known(digest, *said, seen.bytes)
         again = seen.again()
         if again is None or again.fingerprint != seen.fingerprint:
             raise _changed(seen)
@@ -80,9 +87,20 @@ def ingest(seen: Seen, store: Store, index: Index, cancel: threading.Event | Non
     return _drop(seen, folder, known)
 
 
+def _unpack(seen: Seen, archive: Path, folder: Path, cancel: threading.Event | None = None) -> Seen:
+    """Unpack what a drop consists of, and look at it. Errors: UnsafeArchive, CorruptArchive, DropError, StoreError."""
+    unpack.unpack(archive, folder, seen.watch, cancel)
+    with fs.guard("unpacking a drop", folder):
+        fs.sync_tree(folder)
+    return unpack.unpacked(folder, seen.place.shown, seen.watch)
+
+
 @dataclass(frozen=True)
 class LooseDrop:
-    """A model outside any repository, read where it lies: nothing is copied and nothing is watched."""
+    """A model outside any repository, read where it lies: nothing is copied and nothing is watched.
+
+    An archive is unpacked into a temporary folder, which goes when this does.
+    """
 
     source: Source
     options: ModelOptions
@@ -103,9 +121,24 @@ def read_loose(path: Path, watch: config.Watch | None = None) -> LooseDrop:
         with _opened(seen, file) as descriptor:
             for chunk in _chunks(seen, file, descriptor):
                 digest.update(chunk)
-    options, labels = _owner_says(seen, _toml_folder(seen))
-    vectors = seen.root / "test" if _has_vectors(seen) else None
-    return LooseDrop(seen.source, options, labels, vectors, digest.hexdigest())
+    archive, folder, inner = unpack.parcel(seen.source), None, seen
+    if archive is not None:
+        folder = Path(tempfile.mkdtemp(prefix="model-gateway-"))
+        try:
+            inner = _unpack(seen, archive, folder / unpack.FOLDER)
+        except BaseException:
+            fs.remove_tree(folder)
+            raise
+    options, labels = _owner_says(owner := seen if _has_toml(seen) else inner, _toml_folder(owner))
+    vectors = inner.root / "test" if _has_vectors(inner) else None
+    loose = LooseDrop(inner.source, options, labels, vectors, digest.hexdigest())
+    if folder is not None:
+        weakref.finalize(loose, fs.remove_tree, folder)
+    return loose
+
+
+def _has_toml(seen: Seen) -> bool:
+    return any(file.owner and file.name == modeltoml.FILE for file in seen.files)
 
 
 def _toml_folder(seen: Seen) -> Path:
@@ -119,14 +152,19 @@ def place(file: FileStat) -> str:
 
 
 def _drop(seen: Seen, folder: Path, known: Known) -> Drop:
+    source = Source(folder / "files", seen.source.files)
+    vectors = folder / "owner" / "test" if _has_vectors(seen) else None
+    if (folder / unpack.FOLDER).is_dir():
+        inner = unpack.unpacked(folder / unpack.FOLDER, seen.place.shown, seen.watch)
+        source, vectors = inner.source, inner.root / "test" if _has_vectors(inner) else None
     return Drop(
         model=seen.model,
         version=seen.version,
         digest=known.digest,
-        source=Source(folder / "files", seen.source.files),
+        source=source,
         options=known.options,
         labels=known.labels,
-        vectors=folder / "owner" / "test" if _has_vectors(seen) else None,
+        vectors=vectors,
         bytes=known.bytes,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.archive import SUFFIXES
 from gateway.core.modeltoml import FILE as MODEL_TOML
 from gateway.core.names import is_model_name
 from gateway.errors import AmbiguousFormat, DropError, GatewayError
@@ -84,7 +85,7 @@ def list_repository(root: str, suffixes: Iterable[str]) -> Listing:
 class _Lister:
     def __init__(self, root: str, suffixes: Iterable[str]) -> None:
         self.root = root
-        self.suffixes = sorted({suffix.lower() for suffix in suffixes}, key=len, reverse=True)
+        self.suffixes = sorted({suffix.lower() for suffix in (*suffixes, *SUFFIXES)}, key=len, reverse=True)
         self.found = Listing()
         self.claims: dict[tuple[str, int], list[str]] = {}
         self.names: list[str] = []

@@ -189,12 +189,14 @@ def parse_options(data: bytes, shown: str) -> modeltoml.ModelOptions:
     return modeltoml.parse(text, where=shown)
 
 
-def look_at(path: Path, watch: config.Watch | None = None) -> Seen:
+def look_at(path: Path, watch: config.Watch | None = None, shown: str = "") -> Seen:
     """One file or folder outside a repository, as the command line names it; taken as it is now.
+
+    `shown` is what errors call it; "" is the path itself.
 
     Errors: DropError when nothing is there or it holds no files, and every problem of a drop.
     """
-    shown = printable(str(path))
+    shown = shown or printable(str(path))
     real = Path(os.path.realpath(path))
     try:
         status = os.lstat(real)
