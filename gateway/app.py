@@ -27,6 +27,7 @@ from gateway.process.sandbox import protect_gateway
 from gateway.protocols.servers import Servers
 from gateway.repository.source import Repository
 from gateway.repository.store import Store
+from gateway.serving.controller import Controller
 from gateway.serving.manager import Manager
 from gateway.serving.metrics import Metrics
 from gateway.serving.prover import Prover
@@ -49,8 +50,10 @@ class App:
         self.repository = Repository(settings.repository, settings.watch, self.store.index)
         self.converter = Converter(self.environments, settings, settings.store / "jobs")
         self.prover = Prover(self.repository, self.store, self.converter)
-        self.manager = Manager(settings, self.repository, self.store, self.prover, self.metrics)
-        self.servers = Servers(settings, self.manager, self.metrics.page, Recorder(self.metrics))
+        watched = None if str(settings.repository) == "-" else self.repository
+        self.manager = Manager(settings, watched, self.store, self.prover, self.metrics)
+        self.control = Controller(self.manager, settings.store / "uploads")
+        self.servers = Servers(settings, self.manager, self.metrics.page, Recorder(self.metrics), self.control)
 
     async def start(self) -> dict[str, str]:
         """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""

@@ -113,10 +113,24 @@ class Compat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tfserving:
+    models_config: str = ""  # a model_config_file of TensorFlow Serving; its models are served too
+    models_config_poll_s: float = 0.0  # between two looks at that file; 0 reads it at the start and on SIGHUP
+    base_path: str = ""  # one model by its base path, as --model_base_path; its name is base_name
+    base_name: str = "default"
+    labels_for_unavailable: bool = False  # a new label may point to a version that does not serve yet
+    tensor_content: bool = False  # answers carry tensor_content instead of typed values
+    cors: bool = False  # answers carry the CORS headers of TensorFlow Serving
+    metrics_path: str = ""  # where its metrics stand on the HTTP port, e.g. /monitoring/prometheus/metrics
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings. Ports: 0 picks a free one."""
 
-    repository: Path = Path("model_repo")
+    repository: Path = Path("model_repo")  # the watched folder; - watches none
+    model_control: str = "poll"  # poll: what lies there is served; none: as at the start; explicit: what is loaded
+    load_models: str = ""  # explicit: names to load at the start, with commas; * is all
     store: Path = field(default_factory=lambda: cache_folder() / "store")
     store_max_bytes: int = 64 * GIB  # least recently used artifacts go first; what is served stays
     host: str = "127.0.0.1"  # of the data ports and of the metrics port
@@ -136,6 +150,7 @@ class Settings:
     tls: Tls = field(default_factory=Tls)
     auth: Auth = field(default_factory=Auth)
     compat: Compat = field(default_factory=Compat)
+    tfserving: Tfserving = field(default_factory=Tfserving)
 
 
 class BadSettings(ValueError):
@@ -239,6 +254,17 @@ def _convert(value: Any, kind: type[Any]) -> Any:
     return kind(value)
 
 
+CHOICES = {"log": ("auto", "json", "text"), "model_control": ("none", "poll", "explicit")}
+
+
+def _wrong_choices(settings: Settings) -> list[str]:
+    return [
+        f"{name}: {getattr(settings, name)!r}, expected {', '.join(allowed[:-1])} or {allowed[-1]}"
+        for name, allowed in CHOICES.items()
+        if getattr(settings, name) not in allowed
+    ]
+
+
 def _check(settings: Settings) -> list[str]:
     problems = []
     for name, value in _names(settings):
@@ -251,8 +277,7 @@ def _check(settings: Settings) -> list[str]:
     for name in ("watch.poll_s", "batch.max_rows", "batch.max_queue", "jobs.concurrency", "jobs.timeout_s"):
         if dict(_names(settings))[name] == 0:
             problems.append(f"{name}: 0 is too small")
-    if settings.log not in ("auto", "json", "text"):
-        problems.append(f"log: {settings.log!r}, expected auto, json or text")
+    problems += _wrong_choices(settings)
     ports = [p for p in (settings.grpc_port, settings.http_port, settings.admin_port, settings.metrics_port) if p]
     if len(ports) != len(set(ports)):
         problems.append(f"two listeners have the same port: {ports}")

@@ -13,10 +13,13 @@
      |    +-- UnknownSignature   the model has no signature of that name
      |    +-- Unauthenticated    no credential that is known came with it
      |    +-- Forbidden          the caller is known, or is where it is, and may not do this
+     |    +-- ModelExists        the name or the version is taken
+     |    +-- LabelUnavailable   a label for a version that does not serve
      +-- Unavailable             right request, wrong moment: try again
      |    +-- ModelNotReady      the model exists and is not served now
      |    +-- Overloaded         a bounded queue is full
      |    +-- ShuttingDown       the gateway drains
+     |    +-- ControlForbids     load and unload are not allowed in this model_control mode
      +-- DeadlineExceeded        the client's deadline passed before the answer
      +-- DropError               what lies in the folder is wrong
      |    +-- ModelTomlError     model.toml: every problem, together
@@ -166,6 +169,14 @@ class Forbidden(RequestError):
     """The caller may not do this: a scope is missing, or the call came from elsewhere than it is answered."""
 
 
+class ModelExists(RequestError):
+    """The name, or the version of it, belongs to another source already."""
+
+
+class LabelUnavailable(RequestError):
+    """A version label is to point to a version that is not AVAILABLE."""
+
+
 class Unavailable(GatewayError):
     """Right request, wrong moment: try again."""
 
@@ -180,6 +191,10 @@ class Overloaded(Unavailable):
 
 class ShuttingDown(Unavailable):
     """The gateway drains and takes no new work."""
+
+
+class ControlForbids(Unavailable):
+    """The setting model_control does not allow this call."""
 
 
 class DeadlineExceeded(GatewayError):

@@ -45,6 +45,7 @@ def test_every_setting_can_be_set_by_the_environment() -> None:
     """Each name of `names()` is found again under its variable, with its own type."""
     for name, default in config.names().items():
         text = {str: "json", Path: "/somewhere", bool: "true"}.get(type(default), "3")
+        text = {"model_control": "explicit"}.get(name, text)
         if isinstance(default, Path):
             text = "/somewhere"
         companions = dict.fromkeys(COMPANIONS.get(name, ()), "x")
@@ -54,6 +55,11 @@ def test_every_setting_can_be_set_by_the_environment() -> None:
             value = getattr(value, part)
         assert str(value) == {float: "3.0", bool: "True"}.get(type(default), text)
         assert isinstance(value, Path) == isinstance(default, Path)
+
+
+def test_an_unknown_mode_of_control_is_refused() -> None:
+    with pytest.raises(BadSettings, match="model_control: 'auto', expected none, poll or explicit"):
+        load(None, {}, {"model_control": "auto"})
 
 
 def test_what_kubernetes_injects_is_not_a_setting() -> None:

@@ -36,6 +36,7 @@ from gateway.protocols.reread import Reread
 from gateway.protocols.tfs_grpc import TfsGrpc
 from gateway.protocols.tfs_rest import TfsRest
 from gateway.protocols.tls import Certificates
+from gateway.serving.control import Control
 from gateway.serving.observe import Observe
 from gateway.serving.predict import Predictor
 
@@ -88,9 +89,11 @@ class Servers:
         predictor: Predictor,
         metrics_page: Callable[[], tuple[str, bytes]],
         observe: Observe,
+        control: Control,
     ) -> None:
         self._settings = settings
         self._predictor = predictor
+        self._control = control
         self._observe = observe
         self._metrics_page = metrics_page
         self._credentials: Reread[Book] | None = None

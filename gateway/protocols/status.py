@@ -72,7 +72,10 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.UnknownSignature: Row(Code.FAILED_PRECONDITION),
     errors.Unauthenticated: Row(Code.UNAUTHENTICATED),
     errors.Forbidden: Row(Code.PERMISSION_DENIED),
+    errors.ModelExists: Row(Code.ALREADY_EXISTS),
+    errors.LabelUnavailable: Row(Code.FAILED_PRECONDITION),
     errors.Unavailable: Row(Code.UNAVAILABLE, retry_after_s=1),
+    errors.ControlForbids: Row(Code.UNAVAILABLE),  # no retry helps until a setting changes
     errors.Overloaded: Row(Code.RESOURCE_EXHAUSTED, retry_after_s=1),
     errors.DeadlineExceeded: Row(Code.DEADLINE_EXCEEDED),
     # The rest belongs to drops and Jobs; a request meets them only as the reason of something else.

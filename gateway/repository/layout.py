@@ -79,10 +79,12 @@ def companions(file: str, names: Iterable[str]) -> tuple[str, ...]:
 
 def list_repository(root: str, suffixes: Iterable[str]) -> Listing:
     """Every place of `root`, a folder without links. Errors: OSError when `root` itself cannot be listed."""
-    return _Lister(root, suffixes).run()
+    return Lister(root, suffixes).run()
 
 
-class _Lister:
+class Lister:
+    """Collects the places of one root: `run` of a repository, or `folder` of one model and `close`."""
+
     def __init__(self, root: str, suffixes: Iterable[str]) -> None:
         self.root = root
         self.suffixes = sorted({suffix.lower() for suffix in (*suffixes, *SUFFIXES)}, key=len, reverse=True)
@@ -97,6 +99,10 @@ class _Lister:
         for name in self.names:
             if not is_ignored(name) and name not in beside:
                 self._top(name)
+        return self.close()
+
+    def close(self) -> Listing:
+        """What was found; places that two claim become a problem of theirs."""
         for key, shown in self.claims.items():
             if len(shown) > 1:
                 self.found.places[key] = self._place(
@@ -130,7 +136,7 @@ class _Lister:
                 self.found.notes.append(problem.explain())
             return
         if stat.S_ISDIR(status.st_mode):
-            self._folder(name, real)
+            self.folder(name, real)
         elif model:
             self._add(
                 (printable(model), 1),
@@ -154,7 +160,8 @@ class _Lister:
         found = _MODELS_ELSEWHERE.search(name)
         return name[: found.start()] if found else ""
 
-    def _folder(self, name: str, real: str) -> None:
+    def folder(self, name: str, real: str) -> None:
+        """One model: its version folders, or its files as version 1."""
         shown = printable(name)
         try:
             children = [child for child in names_in(real) if not is_ignored(child)]

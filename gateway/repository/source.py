@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from gateway.errors import RepositoryUnreadable
 from gateway.formats.base import all_formats
 from gateway.repository.drop import Drop, LooseDrop, ingest, read_loose
 from gateway.repository.index import Index, Known
-from gateway.repository.layout import Place, list_repository
+from gateway.repository.layout import Listing, Place, list_repository
 from gateway.repository.seen import Look, Seen, examine
 from gateway.repository.store import Store
 
@@ -57,9 +57,14 @@ class Repository:
         index: Index,
         clock: Callable[[], float] = time.monotonic,
         suffixes: Iterable[str] | None = None,
+        listing: Callable[[str, Iterable[str]], Listing] = list_repository,
+        what: str = "the repository",
     ) -> None:
-        """`suffixes` find single-file drops; None asks every Format."""
+        """`suffixes` find single-file drops; None asks every Format. `listing` says what lies in `root`, and
+        `what` names it in errors."""
         self.root = root
+        self._list = listing
+        self._what = what
         self.watch = watch
         self._index = index
         self._clock = clock
@@ -69,13 +74,16 @@ class Repository:
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
-    def scan(self) -> Scan:
-        """Everything that lies there now. Errors: RepositoryUnreadable."""
+    def scan(self, at_once: Container[str] = ()) -> Scan:
+        """Everything that lies there now. Errors: RepositoryUnreadable.
+
+        The models `at_once` are taken as they lie: somebody has said that they are complete.
+        """
         with self._lock:
             now = self._clock()
             found, notes = self._find()
-            entries = [self._settle(key, look, now) for key, look in found.items()]
-            entries += self._missing(found, now)
+            entries = [self._settle(key, look, now, key[0] in at_once) for key, look in found.items()]
+            entries += self._missing(found, now, at_once)
             new = tuple(note for note in notes if note not in self._said)
             self._said = set(notes)
             return Scan(tuple(sorted(entries, key=lambda seen: (seen.model, seen.version))), new)
@@ -92,15 +100,15 @@ class Repository:
         try:
             root = os.path.realpath(self.root, strict=True)  # at each scan: ..data and git-sync move it
             device = os.lstat(root).st_dev
-            listing = list_repository(root, self._all_suffixes())
+            listing = self._list(root, self._all_suffixes())
         except OSError as error:
             raise RepositoryUnreadable(
-                f"the repository {self.root} cannot be read: {error.strerror}; what is served stays served.",
+                f"{self._what} {self.root} cannot be read: {error.strerror}; what is served stays served.",
                 hint="Is it mounted, and may this user read it?",
             ) from None
         if listing.empty and self._held and device != self._device:
             raise RepositoryUnreadable(
-                f"the repository {self.root} is on another disk now and empty: it seems unmounted; "
+                f"{self._what} {self.root} is on another disk now and empty: it seems unmounted; "
                 "what is served stays served.",
                 hint="Mount it again, or start the gateway anew if this is meant.",
             )
@@ -125,23 +133,23 @@ class Repository:
             self._suffixes = tuple(s for fmt in all_formats().values() for s in fmt.suffixes)
         return self._suffixes
 
-    def _settle(self, key: tuple[str, int], look: Look, now: float) -> Seen:
+    def _settle(self, key: tuple[str, int], look: Look, now: float, at_once: bool) -> Seen:
         held = self._held.get(key)
         if held is None or look.gone or held.look.quiet != look.quiet or held.missing_since is not None:
             held = self._held[key] = _Held(look, now)
         quiet = now - held.since >= self.watch.settle_s
-        settled = not look.gone and (quiet or self.known(look.seen) is not None)
+        settled = not look.gone and (quiet or at_once or self.known(look.seen) is not None)
         # A folder that is being copied or renamed looks wrong for a moment: that is no problem yet.
         return replace(look.seen, settled=settled, problem=look.seen.problem if settled else None)
 
-    def _missing(self, found: dict[tuple[str, int], Look], now: float) -> list[Seen]:
+    def _missing(self, found: dict[tuple[str, int], Look], now: float, at_once: Container[str]) -> list[Seen]:
         """Entries that are not there now, and not for long enough to call it a deletion."""
         waiting = []
         for key in [key for key in self._held if key not in found]:
             held = self._held[key]
             if held.missing_since is None:
                 held.missing_since = now
-            if now - held.missing_since >= self.watch.settle_s:
+            if now - held.missing_since >= self.watch.settle_s or key[0] in at_once:
                 del self._held[key]
             else:
                 waiting.append(replace(held.look.seen, settled=False, problem=None))

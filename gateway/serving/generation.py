@@ -70,6 +70,7 @@ class Generation:
     deaths: list[float] = field(default_factory=list)  # of its worker, time.monotonic()
     recovered: asyncio.Event = field(default_factory=asyncio.Event)
     on_idle: Callable[[], None] = lambda: None
+    on_change: Callable[[], None] = lambda: None
 
     def __str__(self) -> str:
         suffix = f" (generation {self.number})" if self.number > 1 else ""
@@ -103,6 +104,14 @@ class Generation:
             self.state.value,
             extra={"model": self.model, "version": self.version, "state": self.state.value, "verdict": self.verdict},
         )
+
+        self.on_change()
+
+    def begin_again(self) -> None:
+        """After a failure: as if it had just been found."""
+        self.cancel.clear()
+        self.deaths.clear()
+        self.advance(Event.RETRY)
 
     def lease(self, signature: str) -> GenerationLease:
         self.leases += 1

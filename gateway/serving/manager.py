@@ -1,128 +1,120 @@
-"""The manager: brings what serves in line with what lies in the repository, and never loses the old one.
+"""The manager: brings what serves in line with what its sources want, and never loses the old one.
 
-    scan -> generations -> policy.next_step -> CONVERT | LOAD | DRAIN | FORGET -> again
+    look -> generations -> policy.next_step -> CONVERT | LOAD | DRAIN | FORGET -> again
 
-It decides nothing itself: states and events are core/version.py's table, steps core/policy.py's.
+It decides nothing itself: states and events are core/version.py's table, steps core/policy.py's,
+and who wants what is in sources.py.
 
 Rule 1: all state is changed in the event loop; what blocks runs in threads and comes back.
 Rule 2: a fault of one model, whatever it is, ends in that model's FAILED, never in the loop.
-Rule 3: a repository that cannot be read is not a deletion: everything stays as it is.
+Rule 3: a place that cannot be read is not a deletion: everything stays as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
-from gateway.core.policy import Action, Step, next_step
+from gateway.core.policy import Action, next_step
 from gateway.core.signature import SERVING_DEFAULT, Signature
 from gateway.core.version import Event, State
-from gateway.errors import (
-    DropChanged,
-    EnvironmentBroken,
-    EnvironmentMissing,
-    GatewayError,
-    JobCancelled,
-    JobOutOfMemory,
-    ModelNotFound,
-    ModelRunError,
-    ShuttingDown,
-    StoreError,
-    UnknownLabel,
-    UnknownSignature,
-    WorkerDied,
-)
-from gateway.repository.source import Repository, Scan, Seen
+from gateway.errors import ModelNotFound, ShuttingDown, UnknownSignature
+from gateway.repository.source import Repository, Seen
 from gateway.repository.store import Store
 from gateway.serving import views
-from gateway.serving.batcher import Batcher
-from gateway.serving.generation import Failure, Generation
-from gateway.serving.loader import Loaded, load
+from gateway.serving.control import REPOSITORY, Wanted
+from gateway.serving.failures import Failures
+from gateway.serving.fleet import Fleet
+from gateway.serving.generation import Generation
+from gateway.serving.loading import Loading
 from gateway.serving.memory import Memory, place_of
 from gateway.serving.metrics import Metrics
 from gateway.serving.predict import Lease, ModelSpec, ModelStatus
-from gateway.serving.prover import Proven, Prover, refused
+from gateway.serving.prover import Proven, Prover
+from gateway.serving.proving import Proving
+from gateway.serving.routing import Routing
+from gateway.serving.sources import Sources
 from gateway.serving.statistics import Statistics
+from gateway.serving.watcher import Ask, Look, Watcher
 
 log = logging.getLogger("gateway.serving")
 
-PASSING = (StoreError, EnvironmentMissing, EnvironmentBroken, JobOutOfMemory, WorkerDied, DropChanged)
-"""Errors whose cause may pass without the drop changing: tried again with back-off."""
-DEATHS_WITHIN_S = 600.0
-LONGEST_RETRY_S = 600.0
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One look at the repository: what lies there, and what the store knows of new content."""
-
-    scan: Scan
-    recalled: Mapping[str, Proven]  # by fingerprint
-    remembered: Mapping[tuple[str, int], Proven]  # what served in an earlier life, where that is other content
-
 
 class Manager:
-    """Implements serving.predict.Predictor. Lives in one event loop."""
+    """Implements serving.predict.Predictor. Lives in one event loop. `repository` None: no folder is watched."""
 
     def __init__(
-        self, settings: Settings, repository: Repository, store: Store, prover: Prover, metrics: Metrics
+        self, settings: Settings, repository: Repository | None, store: Store, prover: Prover, metrics: Metrics
     ) -> None:
-        self._settings = settings
-        self._repository = repository
+        self.settings = settings
         self._store = store
-        self._prover = prover
         self._metrics = metrics
-        self._memory = Memory(settings.store / "served" / f"{place_of(settings.repository)}.json")
-        self._models: dict[str, list[Generation]] = {}
-        self._converting = ThreadPoolExecutor(settings.jobs.concurrency, thread_name_prefix="convert")
-        self._loading = ThreadPoolExecutor(2, thread_name_prefix="load")
-        self._looking = ThreadPoolExecutor(1, thread_name_prefix="scan")
-        self._tasks: set[asyncio.Task[None]] = set()
+        served = settings.store / "served"
+        place = place_of(settings)
+        self._memory = Memory(served / f"{place}.json")
+        self.sources = Sources(served / f"{place}.models.json", settings.model_control)
+        self.fleet = Fleet(settings.jobs.concurrency)
+        self.failures = Failures(self.fleet, lambda: self.settings)
+        self.routing = Routing()
+        self.look = Look()  # the last one
+        self._watcher = Watcher(repository, prover, store, self._memory, settings.model_control, settings.watch)
+        self._proving = Proving(self.fleet, prover, store, metrics, self.failures, self.advance)
+        self._loading = Loading(
+            self.fleet, store, metrics, self._memory, self.failures, lambda: self.settings, self.advance
+        )
+        self._asked: list[tuple[frozenset[str], asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
         self._scanned = False
-        self._starting: set[Generation] = set()  # found at the first scan and in the store: ready waits for them
         self._draining = False
-        self._said_unreadable = ""
+        self._said: dict[str, str] = {}  # what of the last look was said of unreadable places
         metrics.watch(self.models, self._queued)
 
     # -- life of the manager ---------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to watch. Returns at once; `ready` turns True after the first scan."""
-        self._spawn(self._watch())
+        """Begin to watch. Returns at once; `ready` turns True after the first look."""
+        self.sources.read()
+        names = [name.strip() for name in self.settings.load_models.split(",")]
+        for name in names if self.settings.model_control == "explicit" else ():
+            if name and name != "*":
+                self.sources.put(Wanted(name, REPOSITORY))
+        self.fleet.spawn(self._watch())
 
     async def stop(self) -> None:
         """Cancel conversions, end tasks, unload everything. In-flight predictions should be over."""
         self._draining = True
-        for generation in self._all():
+        for generation in self.fleet:
             generation.cancel.set()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for generation in self._all():
-            self._close(generation)
-        for pool in (self._looking, self._converting, self._loading):
-            await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
+        await self.fleet.cancel()
+        for _, done in self._asked:
+            if not done.done():
+                done.set_exception(ShuttingDown("the gateway is shutting down."))
+        for generation in self.fleet:
+            self._loading.close(generation)
+        await self.fleet.shut()
 
     def reconfigure(self, settings: Settings) -> None:
         """Settings that may change while serving; what is loaded keeps its own until it is loaded again."""
-        self._settings = settings
-        self._repository.watch = settings.watch
+        self.settings = settings
+        self._watcher.watch(settings.watch)
         self._store.max_bytes = settings.store_max_bytes
 
     def begin_drain(self) -> None:
         """No new predictions; running ones go on."""
         self._draining = True
+        self.fleet.ring()
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
 
     @property
     def ready(self) -> bool:
         # An older version that is proven too stays CONVERTED: nobody waits for it.
-        loading = any(generation.state is State.LOADING for generation in self._starting)
+        loading = any(generation.state is State.LOADING for generation in self.fleet.starting)
         return self._scanned and not self._draining and not loading
 
     # -- Predictor ---------------------------------------------------------------------------
@@ -144,21 +136,15 @@ class Manager:
     def _resolve(self, spec: ModelSpec) -> Generation:
         if self._draining:
             raise ShuttingDown("the gateway is shutting down.")
-        if spec.label is not None:
-            raise UnknownLabel(f"Unrecognized servable version label: {spec.label}")
-        generations = self._models.get(spec.name, ())
-        able = [g for g in generations if g.answers and (spec.version is None or g.version == spec.version)]
-        if not able:
-            raise ModelNotFound(f"Servable not found for request: {spec}", hint=views.why_not(generations, spec))
-        return max(able, key=lambda g: (g.version, g.number))
+        return self.routing.choose(spec, self.fleet.of(spec.name))
 
     def status(self, name: str, version: int | None = None) -> ModelStatus:
-        found = views.model_status(name, self._models.get(name, ()))
+        found = views.model_status(name, self.fleet.of(name))
         if version is None:
             if not found.versions:
-                raise ModelNotFound(
-                    f"Could not find any versions of model {name}", hint=views.known_names(self._models, name)
-                )
+                why = self.look.unreadable.get(name)
+                hint = why.explain() if why is not None else views.known_names(self.fleet.models, name)
+                raise ModelNotFound(f"Could not find any versions of model {name}", hint=hint)
             return found
         chosen = [status for status in found.versions if status.version == version]
         if not chosen:
@@ -166,10 +152,12 @@ class Manager:
         return ModelStatus(name, chosen)
 
     def models(self) -> Sequence[ModelStatus]:
-        return [views.model_status(name, self._models[name]) for name in sorted(self._models)]
+        return [views.model_status(name, self.fleet.of(name)) for name in sorted(self.fleet.models)]
 
     def describe(self, name: str, version: int) -> dict[str, Any]:
-        return views.describe(name, version, self._models.get(name, ()))
+        row = self.row(name)
+        labels = [label for label, number in self.routing.labels(name).items() if number == version]
+        return views.describe(name, version, self.fleet.of(name)) | {"source": row.source, "labels": labels}
 
     def statistics(self, name: str, version: int) -> Statistics:
         self.status(name, version)
@@ -178,67 +166,101 @@ class Manager:
     def _queued(self) -> dict[str, int]:
         return {
             name: sum(g.batcher.waiting for g in generations if g.batcher is not None)
-            for name, generations in self._models.items()
+            for name, generations in self.fleet.models.items()
         }
 
     # -- watching ----------------------------------------------------------------------------
 
+    async def refresh(self, *at_once: str) -> None:
+        """A look that begins after this call, taken in; the models `at_once` as they lie, settled or not."""
+        if self._draining:
+            raise ShuttingDown("the gateway is shutting down.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.append((frozenset(at_once), done))
+        self._wake.set()
+        await done
+
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            known = {g.seen.fingerprint for g in self._all() if g.settled}
+            self._wake.clear()
+            asked, self._asked = self._asked, []
             try:
-                look = await loop.run_in_executor(self._looking, self._look, known)
-            except GatewayError as error:
-                self._metrics.scanned(ok=False)
-                if str(error) != self._said_unreadable:
-                    log.error("repository: %s", error.explain())
-                self._said_unreadable = str(error)
+                await self._look_once(frozenset(name for names, _ in asked for name in names))
             except Exception:
                 self._metrics.scanned(ok=False)
                 log.exception("repository: the scan failed; everything stays as it is")
-            else:
-                self._metrics.scanned(ok=True)
-                self._said_unreadable = ""
-                self._apply(look)
-                self._scanned = True
-            self._retry()
-            await asyncio.sleep(self._settings.watch.poll_s)
-
-    def _look(self, known: set[str]) -> _Look:
-        """In a thread: read the repository, and ask the store about content that is new."""
-        scan = self._repository.scan()
-        recalled: dict[str, Proven] = {}
-        remembered: dict[tuple[str, int], Proven] = {}
-        for seen in scan.entries:
-            if not seen.settled or seen.fingerprint in known:
+            for _, done in asked:
+                if not done.done():
+                    done.set_result(None)
+            for name in self.failures.retry():
+                self.advance(name)
+            watch = self.settings.watch
+            moving = any(not seen.settled for seen in self.look.entries)
+            seconds = min(watch.poll_s, max(watch.settle_s, 0.05)) if moving else watch.poll_s
+            try:
+                await asyncio.wait_for(self._wake.wait(), seconds)
+            except TimeoutError:
                 continue
-            proven = self._prover.recall(seen) if seen.problem is None else None
-            if proven is not None:
-                recalled[seen.fingerprint] = proven
-            served = self._memory.recall(seen.model, seen.version, self._store)
-            if served is not None and (proven is None or proven.stored.key != served.stored.key):
-                remembered[seen.model, seen.version] = served
-        return _Look(scan, recalled, remembered)
 
-    def _apply(self, look: _Look) -> None:
+    async def _look_once(self, at_once: frozenset[str]) -> None:
+        known = frozenset(g.seen.fingerprint for g in self.fleet if g.settled)
+        wanted = self.sources.current()
+        look = await asyncio.get_running_loop().run_in_executor(
+            self.fleet.looking, self._watcher.look, Ask(wanted, at_once, known)
+        )
+        self._metrics.scanned(ok=look.unread is None)
+        self._say_unreadable(look)
+        self.look = look
+        self._take_in(look, wanted)
+        if look.unread is None and not self._scanned:
+            self._scanned = True
+            if "*" in self.settings.load_models.split(",") and self.settings.model_control == "explicit":
+                for name in look.listed:
+                    self.sources.put(Wanted(name, REPOSITORY))
+                self._wake.set()
+        self.fleet.ring()
+
+    def _say_unreadable(self, look: Look) -> None:
+        """Once, as long as it stays the same."""
+        now = {name: error.explain() for name, error in look.unreadable.items()}
+        if look.unread is not None:
+            now[""] = look.unread.explain()
+        for name, text in now.items():
+            if self._said.get(name) != text:
+                log.error("%s: %s", name or "repository", text)
+        self._said = now
+
+    def _take_in(self, look: Look, wanted: Mapping[str, Wanted]) -> None:
         there: set[tuple[str, int]] = set()
         touched: set[str] = set()
-        for seen in look.scan.entries:
+        moving: set[str] = set()  # something of it still changes: nothing of it is taken for deleted yet
+        for seen in look.entries:
             there.add((seen.model, seen.version))
+            if not (seen.settled or seen.problem):
+                moving.add(seen.model)
             if self._meet(seen, look):
                 touched.add(seen.model)
-        for generation in self._all():
-            if generation.present and (generation.model, generation.version) not in there:
-                log.info("%s: its files are gone", generation, extra={"model": generation.model})
-                self._depart(generation)
-                touched.add(generation.model)
+        for generation in self.fleet:
+            name = generation.model
+            if not generation.present or (name, generation.version) in there or name in moving:
+                continue
+            if name in look.untouched or (look.unread is not None and self._lies_in_repository(name, wanted)):
+                continue
+            log.info("%s: it is not there, or not wanted, any more", generation, extra={"model": name})
+            self._depart(generation)
+            touched.add(name)
         for name in touched:
-            self._advance(name)
+            self.advance(name)
 
-    def _meet(self, seen: Seen, look: _Look) -> bool:
+    def _lies_in_repository(self, name: str, wanted: Mapping[str, Wanted]) -> bool:
+        row = wanted.get(name)
+        if row is None:
+            return self.settings.model_control != "explicit"
+        return row.in_repository and not row.off
+
+    def _meet(self, seen: Seen, look: Look) -> bool:
         """Take one sight of a version in; True when there is something to do for its model."""
-        generations = self._models.setdefault(seen.model, [])
+        generations = self.fleet.of(seen.model)
         current = next((g for g in reversed(generations) if g.version == seen.version and g.present), None)
         settled = seen.settled or seen.problem is not None
         if current is not None and current.seen.fingerprint == seen.fingerprint:
@@ -258,282 +280,83 @@ class Manager:
         generation = Generation(seen.model, seen.version, number, seen, settled=settled)
         if current is not None:
             self._depart(current)
-        generations.append(generation)
+        self.fleet.add(generation)
         if settled:
             self._begin(generation, look)
         return settled
 
-    def _begin(self, generation: Generation, look: _Look) -> None:
+    def _begin(self, generation: Generation, look: Look) -> None:
         log.info("%s: found", generation, extra={"model": generation.model, "version": generation.version})
         remembered = look.remembered.get((generation.model, generation.version))
         if remembered is not None and generation.number == 1:
             self._stand_in(generation, remembered)
         recalled = look.recalled.get(generation.seen.fingerprint)
         if generation.seen.problem is not None:
-            self._fail(generation, "drop", generation.seen.problem)
+            self.failures.fail(generation, "drop", generation.seen.problem)
         elif recalled is not None:
             if not self._scanned:
-                self._starting.add(generation)
-            self._take(generation, recalled)
+                self.fleet.starting.add(generation)
+            self._proving.take(generation, recalled)
 
     def _stand_in(self, generation: Generation, remembered: Proven) -> None:
         """What served before a restart serves until the content that replaced it does."""
         earlier = Generation(generation.model, generation.version, 0, generation.seen, present=False, served=True)
-        self._models[generation.model].append(earlier)
+        self.fleet.add(earlier)
         log.warning("%s: other content served before; it stands in", generation, extra={"model": generation.model})
         if not self._scanned:
-            self._starting.add(earlier)
-        self._take(earlier, remembered)
+            self.fleet.starting.add(earlier)
+        self._proving.take(earlier, remembered)
 
     def _depart(self, generation: Generation) -> None:
         generation.present = False
         generation.cancel.set()
-        self._starting.discard(generation)
+        self.fleet.starting.discard(generation)
         if not generation.settled:  # nothing was begun, nothing to wind up
-            self._models[generation.model].remove(generation)
+            self.fleet.remove(generation)
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _advance(self, name: str) -> None:
+    def row(self, name: str) -> Wanted:
+        """What is asked of a model, by whichever source has it."""
+        return self.sources.get(name) or self.sources.of_repository(name)
+
+    def advance(self, name: str) -> None:
         """Ask the policy until it has nothing to say, and do what it says."""
-        generations = self._models.get(name)
-        if generations is None:
-            return
+        generations, row = self.fleet.of(name), self.row(name)
         for _ in range(8 * len(generations) + 8):  # a bound: a policy that never ends must not hang the loop
-            step = next_step([g.candidate() for g in generations if g.settled])
+            step = next_step([g.candidate() for g in generations if g.settled], row.versions)
             if step is None:
                 break
-            self._do(self._find(name, step), step.action)
+            chosen = next(g for g in generations if (g.version, g.number) == (step.version, step.generation))
+            self._do(chosen, step.action)
         else:
             log.error("%s: the policy did not come to an end", name)
         for generation in list(generations):
             if generation.state is State.RETIRED and not generation.present:
-                generations.remove(generation)
-                if not any(g.version == generation.version for g in generations):
-                    self._metrics.forget(name, generation.version)
-                    self._looking.submit(self._memory.forget, name, generation.version)
-        if not generations:
-            del self._models[name]
+                self.fleet.remove(generation)
+                self._forget(generation)
+        self.routing.update(row, self.fleet.of(name), unavailable=self.settings.tfserving.labels_for_unavailable)
 
-    def _find(self, name: str, step: Step) -> Generation:
-        return next(g for g in self._models[name] if (g.version, g.number) == (step.version, step.generation))
+    def _forget(self, generation: Generation) -> None:
+        name, version = generation.model, generation.version
+        if not any(g.version == version for g in self.fleet.of(name)):
+            self._metrics.forget(name, version)
+            self.fleet.looking.submit(self._memory.forget, name, version)
+        if not self.fleet.of(name):
+            self.sources.forget(name)
+
+    def advance_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.advance(name)
 
     def _do(self, generation: Generation, action: Action) -> None:
         if action is Action.CONVERT:
-            generation.advance(Event.CONVERT)
-            generation.stage = "queued"
-            self._spawn(self._convert(generation))
+            self._proving.begin(generation)
         elif action is Action.LOAD:
-            if generation.state is State.RETIRED and generation.stored is not None:
-                self._store.pin(generation.stored.key)  # retiring has unpinned it
-            generation.advance(Event.LOAD)
-            generation.stage = "load"
-            self._spawn(self._load(generation))
+            self._loading.begin(generation)
         elif action is Action.DRAIN:
-            self._drain(generation)
+            self._loading.drain(generation)
         else:
             generation.cancel.set()
             generation.advance(Event.FORGET)
-            self._unpin(generation)
-
-    async def _convert(self, generation: Generation) -> None:
-        started = time.monotonic()
-        outcome, source_format = "", ""
-
-        def report(stage: str, fraction: float | None) -> None:
-            generation.stage, generation.fraction = stage, fraction
-
-        try:
-            proven = await self._call(self._converting, self._prover.prove, generation.seen, report, generation.cancel)
-        except JobCancelled:
-            outcome = "cancelled"
-            return
-        except GatewayError as error:
-            outcome = type(error).__name__
-            if generation.state is State.CONVERTING:
-                self._fail(generation, generation.stage, error)
-        else:
-            artifact = proven.stored.artifact
-            outcome, source_format = artifact.verification.verdict.value, artifact.provenance.format
-            if generation.state is State.CONVERTING:
-                self._take(generation, proven)
-        finally:
-            self._metrics.conversion(
-                model=generation.model,
-                source_format=source_format,
-                outcome=outcome or "fault",
-                seconds=time.monotonic() - started,
-            )
-            self._advance(generation.model)
-
-    def _take(self, generation: Generation, proven: Proven) -> None:
-        """The store has its artifact: serve it, or say why not."""
-        if generation.stored is not None:  # of the try before a RETRY
-            self._store.unpin(generation.stored.key)
-        generation.digest, generation.options, generation.stored = proven.digest, proven.options, proven.stored
-        generation.fraction = None
-        self._store.pin(proven.stored.key)
-        why = refused(proven)
-        if why is not None:
-            self._fail(generation, "verify", why)
-        else:
-            generation.advance(Event.PROVEN)
-
-    async def _load(self, generation: Generation, wait_s: float = 0.0) -> None:
-        stored = generation.stored
-        assert stored is not None, "LOADING comes only after PROVEN"
-        if wait_s:
-            await asyncio.sleep(wait_s)
-        isolated = generation.options.isolation == "process"
-        try:
-            loaded = await self._call(
-                self._loading,
-                lambda: load(
-                    stored,
-                    isolated=isolated,
-                    settings=self._settings.runtime,
-                    min_level=self._settings.jobs.sandbox_min_level,
-                ),
-            )
-        except GatewayError as error:
-            if generation.state is State.LOADING:
-                self._fail(generation, "load", error)
-        else:
-            if generation.state is State.LOADING:
-                self._serve(generation, loaded)
-            else:
-                await self._call(self._loading, loaded.runtime.close)
-        self._advance(generation.model)
-
-    def _serve(self, generation: Generation, loaded: Loaded) -> None:
-        assert generation.stored is not None
-        generation.runtime, generation.placement = loaded.runtime, loaded.placement
-        generation.signatures = {s.name: s for s in generation.stored.artifact.signatures}
-        statistics = generation.statistics = self._metrics.statistics(generation.model, generation.version)
-        generation.batcher = Batcher(
-            loaded.runtime,
-            self._settings.batch,
-            label=f"model {generation.model!r} version {generation.version}",
-            on_batch=self._metrics.batch_observer(generation.model, generation.version),
-            on_lost=lambda error: self._lost(generation, error),
-            on_run=statistics.ran,
-            run_us=loaded.run_us,
-        )
-        generation.failure, generation.retries, generation.stage = None, 0, ""
-        generation.served = True
-        generation.advance(Event.LOADED)
-        generation.recovered.set()
-        self._looking.submit(
-            self._memory.remember, generation.model, generation.version, generation.stored.key, generation.digest,
-            generation.options,
-        )  # fmt: skip
-        self._starting.discard(generation)
-
-    def _drain(self, generation: Generation) -> None:
-        generation.on_idle = lambda: self._retire(generation)
-        generation.advance(Event.DRAIN)
-        if generation.leases == 0:
-            self._retire(generation)
-
-    def _retire(self, generation: Generation) -> None:
-        self._close(generation)
-        self._unpin(generation)
-        generation.advance(Event.IDLE)
-        self._spawn(self._wind_up(generation.model))
-
-    async def _wind_up(self, name: str) -> None:
-        """After the current callback: the policy may have a next step, the store may be over its bound."""
-        self._advance(name)
-        await self._call(self._looking, self._store.collect)
-
-    def _lost(self, generation: Generation, error: WorkerDied) -> None:
-        """The worker died under it: start it again with back-off, give up after repeated deaths."""
-        if generation.state is not State.AVAILABLE:
-            return
-        now = time.monotonic()
-        generation.deaths = [t for t in generation.deaths if now - t < DEATHS_WITHIN_S] + [now]
-        generation.recovered.clear()
-        self._metrics.worker_died(generation.model)
-        log.warning("%s: %s", generation, error, extra={"model": generation.model, "version": generation.version})
-        self._close(generation, error)
-        if len(generation.deaths) > self._settings.runtime.worker_deaths:
-            self._fail(generation, "serve", error)
-            self._advance(generation.model)
-            return
-        generation.advance(Event.LOSE)
-        wait_s = self._settings.runtime.worker_restart_s * 2 ** (len(generation.deaths) - 1)
-        self._spawn(self._load(generation, wait_s if len(generation.deaths) > 1 else 0.0))
-
-    def _close(self, generation: Generation, error: WorkerDied | None = None) -> None:
-        runtime, batcher = generation.runtime, generation.batcher
-        generation.runtime = generation.batcher = None
-        if batcher is not None:
-            batcher.close(error)
-        if runtime is not None:
-            self._loading.submit(runtime.close)
-
-    def _unpin(self, generation: Generation) -> None:
-        if generation.stored is not None and generation.state in (State.DRAINING, State.RETIRED):
-            self._store.unpin(generation.stored.key)
-
-    # -- failures ----------------------------------------------------------------------------
-
-    def _fail(self, generation: Generation, stage: str, error: GatewayError) -> None:
-        now = time.monotonic()
-        retry_at = None
-        if isinstance(error, PASSING):
-            wait_s = min(self._settings.jobs.retry_s * 2**generation.retries, LONGEST_RETRY_S)
-            retry_at = now + wait_s
-        generation.failure = Failure(stage, error, time.time(), retry_at)
-        generation.stage, generation.fraction = "", None
-        generation.advance(Event.FAIL)
-        generation.recovered.set()  # whoever waits for its worker learns now that it will not come
-        self._starting.discard(generation)
-        log.error(
-            "%s: failed at %s: %s",
-            generation,
-            stage,
-            error.explain(),
-            extra={"model": generation.model, "version": generation.version, "stage": stage},
-        )
-
-    def _retry(self) -> None:
-        now = time.monotonic()
-        for generation in self._all():
-            failure = generation.failure
-            if generation.state is not State.FAILED or failure is None or failure.retry_at is None:
-                continue
-            if failure.retry_at <= now and generation.present:
-                generation.retries += 1
-                generation.cancel.clear()
-                generation.deaths.clear()
-                generation.advance(Event.RETRY)
-                self._advance(generation.model)
-
-    # -- tasks -------------------------------------------------------------------------------
-
-    def _all(self) -> list[Generation]:
-        return [generation for generations in self._models.values() for generation in generations]
-
-    async def _call(self, pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run in a thread. A fault that is no GatewayError becomes one, with its traceback in the log."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-        except (GatewayError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            log.exception("a fault of the gateway itself")
-            raise ModelRunError(
-                f"a fault of the gateway itself: {type(error).__name__}: {error}.",
-                hint="Its traceback is in the gateway's log; please report it.",
-            ) from error
-
-    def _spawn(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a task of the manager failed", exc_info=task.exception())
+            self._loading.unpin(generation)

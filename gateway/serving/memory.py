@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from gateway.config import Settings
 from gateway.core.modeltoml import ModelOptions
 from gateway.repository import fs
 from gateway.repository.store import Store
@@ -22,9 +23,13 @@ from gateway.serving.prover import Proven
 log = logging.getLogger("gateway.serving")
 
 
-def place_of(repository: Path) -> str:
-    """A file name for one repository: gateways that share a store may serve different ones."""
-    return hashlib.sha256(str(repository.absolute()).encode()).hexdigest()[:16]
+def place_of(settings: Settings) -> str:
+    """A file name for what one gateway serves: gateways that share a store may serve different models."""
+    tfs = settings.tfserving
+    text = str(settings.repository.absolute())
+    if tfs.models_config or tfs.base_path:
+        text += f"\n{Path(tfs.models_config).absolute()}\n{tfs.base_name} {tfs.base_path}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Memory:

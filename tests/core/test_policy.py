@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.core.policy import Action, Candidate, Step, next_step
+from gateway.core.policy import NEWEST, Action, Candidate, Step, Versions, next_step
 from gateway.core.version import Event, State, after
 
 F, X, C, L, A, D, R, E = (
@@ -27,6 +27,9 @@ F, X, C, L, A, D, R, E = (
 )
 
 
+ALL, NAMED, PINNED, NONE = Versions(all=True), Versions(specific=(2, 4)), Versions(pinned=(1,)), Versions(0)
+
+
 @dataclass(frozen=True)
 class Case:
     """`states`: of versions 1, 2 ...; a tuple in one place is the generations of that version, the last present.
@@ -38,7 +41,7 @@ class Case:
     states: tuple[State | tuple[State, ...], ...]
     step: tuple[int, int, str] | None
     gone: tuple[int, ...] = ()
-    serve: int = 1
+    versions: Versions = NEWEST
     served: bool = True
 
     def candidates(self) -> list[Candidate]:
@@ -105,26 +108,49 @@ CASES = {
     "after a restart the conversion starts before the old one is loaded": Case((C, F), (2, 1, "CONVERT")),
     "after a restart only one old one is loaded": Case((C, L, X), None),
     "of the proven old ones the newest": Case((C, C, X), (2, 1, "LOAD")),
-    "two wanted, both serve": Case((A, A), None, serve=2),
-    "two wanted, the third makes room": Case((A, A, A), (1, 1, "DRAIN"), serve=2),
-    "two wanted, no room is made before both serve": Case((A, A, L), None, serve=2),
-    "two wanted, the middle one broken": Case((C, E, A), (1, 1, "LOAD"), serve=2),
+    "two wanted, both serve": Case((A, A), None, versions=Versions(2)),
+    "two wanted, the third makes room": Case((A, A, A), (1, 1, "DRAIN"), versions=Versions(2)),
+    "two wanted, no room is made before both serve": Case((A, A, L), None, versions=Versions(2)),
+    "two wanted, the middle one broken": Case((C, E, A), (1, 1, "LOAD"), versions=Versions(2)),
+    "all wanted: the newest first": Case((C, C, A), (2, 1, "LOAD"), versions=Versions(all=True)),
+    "all wanted, all serve": Case((A, A, A), None, versions=Versions(all=True)),
+    "all wanted, one broken: the others serve": Case((A, E, A), None, versions=Versions(all=True)),
+    "all wanted, one deleted: it goes": Case((A, A, A), (2, 1, "DRAIN"), gone=(2,), versions=Versions(all=True)),
+    "the named one is loaded, not the newest": Case((C, C), (1, 1, "LOAD"), versions=Versions(specific=(1,))),
+    "the named one serves: the newest goes": Case((A, A), (2, 1, "DRAIN"), versions=Versions(specific=(1,))),
+    "the named one is still loading: the other serves": Case((L, A), None, versions=Versions(specific=(1,))),
+    "the named one is broken: the other serves on": Case((E, A), None, versions=Versions(specific=(1,))),
+    "the named one is not there: what serves serves on": Case((A, A), None, versions=Versions(specific=(7,))),
+    "the named one is not there, what serves was deleted": Case(
+        (A, A), (1, 1, "DRAIN"), gone=(1,), versions=Versions(specific=(7,))
+    ),
+    "the named one is not there, what serves has a broken replacement": Case(
+        ((A, E),), None, versions=Versions(specific=(7,))
+    ),
+    "the named one is not there: no other is begun": Case((F, C), None, versions=Versions(specific=(7,))),
+    "two named": Case((C, A, C), (3, 1, "LOAD"), versions=Versions(specific=(1, 3))),
+    "a default set by hand stays beside the newest": Case((A, A), None, versions=Versions(pinned=(1,))),
+    "a default set by hand is loaded beside the newest": Case((C, A), (1, 1, "LOAD"), versions=Versions(pinned=(1,))),
+    "a default set by hand, the ones between go": Case((A, A, A), (2, 1, "DRAIN"), versions=Versions(pinned=(1,))),
+    "a default set by hand whose files are gone": Case((A, A), (1, 1, "DRAIN"), (1,), Versions(pinned=(1,))),
+    "none wanted": Case((A, C), (1, 1, "DRAIN"), versions=Versions(0)),
+    "none wanted: none is begun": Case((F, C), None, versions=Versions(0)),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_next_step(case: Case) -> None:
     expected = None if case.step is None else Step(case.step[0], case.step[1], Action[case.step[2]])
-    assert next_step(case.candidates(), serve=case.serve) == expected
+    assert next_step(case.candidates(), case.versions) == expected
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_order_of_the_snapshot_does_not_matter(case: Case) -> None:
     candidates = case.candidates()
-    expected = next_step(candidates, serve=case.serve)
+    expected = next_step(candidates, case.versions)
     for seed in range(5):
         random.Random(seed).shuffle(candidates)
-        assert next_step(candidates, serve=case.serve) == expected
+        assert next_step(candidates, case.versions) == expected
 
 
 @dataclass(eq=False)
@@ -156,7 +182,8 @@ class Life:
 @dataclass
 class World:
     dice: random.Random
-    serve: int
+    versions: Versions
+    policies: tuple[Versions, ...] = ()
     lives: list[Life] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
 
@@ -164,7 +191,7 @@ class World:
         """Do what the policy says until it has nothing to say, with the manager's own bound on it."""
         for _ in range(8 * len(self.lives) + 8):
             step = next_step(
-                [Candidate(x.version, x.number, x.state, x.present, x.served) for x in self.lives], serve=self.serve
+                [Candidate(x.version, x.number, x.state, x.present, x.served) for x in self.lives], self.versions
             )
             if step is None:
                 self._check_idle()
@@ -179,9 +206,11 @@ class World:
     def _check(self, life: Life, action: Action) -> None:
         others = [x for x in self.lives if x is not life]
         still = [x for x in others if x.state is A]
-        hope = [x for x in others if x.present and x.state is not E]
+        hope = [x for x in others if x.present and x.state is not E and self.may(x.version)]
         replaced = not life.present and any(x.version == life.version and x.present for x in others)
         if action is Action.DRAIN:
+            if self.versions == NONE:
+                return
             if life.present or replaced or hope:
                 assert still, "what serves is drained, and nothing else serves while something could"
             assert all(x.state is A for x in self.wanted_in_truth(others)), "drained before every wanted one serves"
@@ -198,18 +227,33 @@ class World:
     def _check_idle(self) -> None:
         """Nothing is left to do: then nothing that could answer at once lies idle while nobody answers."""
         if not any(x.state in (A, L) for x in self.lives):
-            assert not [x for x in self.lives if x.present and x.state in (C, R)], "a proven one lies idle"
+            idle = [x for x in self.lives if x.present and x.state in (C, R) and self.may(x.version)]
+            assert not idle, "a proven one lies idle"
+
+    def may(self, version: int) -> bool:
+        named = self.versions.specific
+        return (not named and self.versions != NONE) or version in named or version in self.versions.pinned
+
+    def numbers_in_truth(self, able: set[int]) -> set[int]:
+        """Of the versions that can serve those that are wanted, said once more in other words."""
+        if self.versions.all:
+            return able
+        found = able & set(self.versions.pinned)
+        if self.versions.specific:
+            return found | able & set(self.versions.specific)
+        return found | {v for v in able if sum(w > v for w in able) < self.versions.latest}
 
     def wanted_in_truth(self, lives: list[Life]) -> list[Life]:
-        """The newest `serve` versions that are there and have not failed, or serve on for broken new content."""
+        """What is wanted of the versions that are there and have not failed, or serve on for broken new content."""
         broken = {x.version for x in self.lives if x.present and x.state is E}
         able = [x for x in lives if (x.state is A and x.version in broken) or (x.present and x.state is not E)]
-        return sorted(able, key=lambda x: -x.version)[: self.serve]
+        numbers = self.numbers_in_truth({x.version for x in able})
+        return [x for x in able if x.version in numbers]
 
     def happen(self) -> None:
         """One thing from outside."""
         what = self.dice.choices(
-            ("job", "drop", "delete", "die", "retry", "restart"), weights=(12, 4, 1.5, 1.5, 1, 0.3)
+            ("job", "drop", "delete", "die", "retry", "restart", "policy"), weights=(12, 4, 1.5, 1.5, 1, 0.3, 0.5)
         )[0]
         one = self.dice.choice(self.lives) if self.lives else None
         self.trace.append(f"{what} {one}")
@@ -221,6 +265,8 @@ class World:
             self.lives.append(Life(version, number, self.dice.choice(("", "", "convert", "load"))))
         elif what == "restart":
             self.lives = [self._reborn(x) for x in self.lives if x.present or self._stands_in(x)]
+        elif what == "policy":
+            self.versions = self.dice.choice(self.policies)
         elif one is None:
             pass
         elif what == "job":
@@ -262,17 +308,30 @@ class World:
             replaced_by_broken = any(y.version == x.version and y.present and y.state is E for y in self.lives)
             if (x.present and not x.breaks) or (not x.present and replaced_by_broken and x.state is A):
                 able[x.version] = x
-        expected = {(v, able[v].number) for v in sorted(able, reverse=True)[: self.serve]}
-        assert serving == expected
+        expected = {(v, able[v].number) for v in self.numbers_in_truth(set(able))}
+        if not expected and self.versions.specific:  # what served when the named ones were not there
+            assert len({version for version, _ in serving}) == len(serving), "two contents of one version serve"
+        else:
+            assert serving == expected
         for x in self.lives:  # of what is gone only content that may yet stand in for its replacement is kept
             serves = any(y.version == x.version and y.present and y.state is A for y in self.lives)
             assert x.present or x.state is A or (x.state is C and x.served and not serves), f"{x} lingers"
 
 
-@pytest.mark.parametrize("serve", [1, 2])
-def test_lives_at_random(serve: int) -> None:
-    for seed in range(1500):
-        world = World(random.Random(seed), serve)
+POLICIES = {
+    "the newest": (NEWEST,),
+    "the newest two": (Versions(2),),
+    "all": (ALL,),
+    "named": (NAMED,),
+    "a default besides": (PINNED,),
+    "changed now and then": (NEWEST, Versions(2), ALL, NAMED, PINNED, NONE),
+}
+
+
+@pytest.mark.parametrize("policies", POLICIES.values(), ids=POLICIES.keys())
+def test_lives_at_random(policies: tuple[Versions, ...]) -> None:
+    for seed in range(500):
+        world = World(random.Random(seed), policies[0], policies)
         try:
             for _ in range(40):
                 world.happen()
@@ -281,5 +340,5 @@ def test_lives_at_random(serve: int) -> None:
             world.check_rest()
         except AssertionError as error:
             raise AssertionError(
-                f"seed {seed}: {error}\n" + "\n".join([*world.trace[-14:], "now:", *map(str, world.lives)])
+                f"seed {seed}: {error}\n" + "\n".join([*world.trace[-14:], f"{world.versions}", *map(str, world.lives)])
             ) from error

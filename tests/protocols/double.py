@@ -16,9 +16,10 @@ from gateway.config import Limits, Settings
 from gateway.core.dtypes import Tensors
 from gateway.core.signature import SERVING_DEFAULT, Signature, TensorSpec
 from gateway.core.version import State
-from gateway.errors import ModelNotFound, Overloaded, UnknownLabel, UnknownSignature
+from gateway.errors import GatewayError, ModelNotFound, Overloaded, UnknownLabel, UnknownSignature
 from gateway.protocols.servers import Servers
 from gateway.serving import statistics as stats
+from gateway.serving.control import IndexRow, Wanted
 from gateway.serving.predict import Lease, ModelSpec, ModelStatus, PredictCall, PredictResponse, VersionStatus
 from gateway.serving.statistics import Statistics
 
@@ -195,6 +196,62 @@ class Seen:
         self.requests.append(told)
 
 
+class Commands:
+    """A Control that remembers what it was told. `error` is what the next call raises; `rows` what `wanted` knows."""
+
+    def __init__(self, predictor: Double, mode: str = "explicit") -> None:
+        self._predictor = predictor
+        self.mode = mode
+        self.calls: list[tuple[Any, ...]] = []
+        self.rows: dict[str, Wanted] = {}
+        self.error: GatewayError | None = None
+
+    def _called(self, *what: Any) -> None:
+        self.calls.append(what)
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    async def load(self, name: str, *, deadline: float | None = None, **more: Any) -> ModelStatus:
+        self._called("load", name, more)
+        return self._predictor.status(name)
+
+    async def unload(self, name: str, *, deadline: float | None = None) -> None:
+        self._called("unload", name)
+
+    async def register(self, name: str, path: str, *, deadline: float | None = None, **more: Any) -> ModelStatus:
+        self._called("register", name, path, more)
+        return ModelStatus(name, [VersionStatus(more.get("version") or 1, State.AVAILABLE)])
+
+    async def unregister(self, name: str, version: int | None = None) -> None:
+        self._called("unregister", name, version)
+
+    async def reload(self, models: Sequence[Wanted], *, deadline: float | None = None) -> None:
+        self._called("reload", list(models))
+
+    async def set_default(self, name: str, version: int) -> None:
+        self._called("set_default", name, version)
+
+    async def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
+        self._called("set_labels", name, dict(labels))
+
+    async def wait(self, name: str, *, version: int | None = None, deadline: float | None = None) -> ModelStatus:
+        self._called("wait", name, version)
+        return self._predictor.status(name, version)
+
+    def index(self, *, ready: bool = False) -> Sequence[IndexRow]:
+        rows = [
+            IndexRow(model.name, v.version, v.state, f"{v.reason} {v.hint}".strip(), "repository")
+            for model in self._predictor.models()
+            for v in model.versions
+            if not ready or v.state is State.AVAILABLE
+        ]
+        return rows if ready else [*rows, IndexRow("never-tried", None, None, "", "repository")]
+
+    def wanted(self, name: str) -> Wanted | None:
+        return self.rows.get(name)
+
+
 @dataclass
 class Running:
     """Live servers in a thread of their own."""
@@ -204,6 +261,7 @@ class Running:
     seen: Seen
     servers: Servers
     loop: asyncio.AbstractEventLoop
+    control: Commands
 
     def url(self, path: str, listener: str = "http") -> str:
         return f"http://{self.addresses[listener]}{path}"
@@ -218,13 +276,14 @@ def running(**limits: Any) -> Iterator[Running]:
     """Servers over `models()` on free ports, in a thread."""
     settings = Settings(grpc_port=0, http_port=0, admin_port=0, metrics_port=0, limits=Limits(**limits))
     predictor, seen = Double(models()), Seen()
+    control = Commands(predictor)
     started: list[Running] = []
     up, done = threading.Event(), threading.Event()
 
     async def main() -> None:
-        servers = Servers(settings, predictor, lambda: ("text/plain; version=0.0.4", b"up 1\n"), seen)
+        servers = Servers(settings, predictor, lambda: ("text/plain; version=0.0.4", b"up 1\n"), seen, control)
         addresses = await servers.start()
-        started.append(Running(addresses, predictor, seen, servers, asyncio.get_running_loop()))
+        started.append(Running(addresses, predictor, seen, servers, asyncio.get_running_loop(), control))
         up.set()
         while not done.is_set():
             await asyncio.sleep(0.01)

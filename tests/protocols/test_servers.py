@@ -20,7 +20,7 @@ from gateway.config import Settings
 from gateway.errors import SettingsError
 from gateway.protocols.servers import Servers
 from gateway.protocols.tensors import TensorProto, encode
-from tests.protocols.double import Double, Running, Seen, models, running, wait_until
+from tests.protocols.double import Commands, Double, Running, Seen, models, running, wait_until
 from tests.protocols.test_tfs_grpc import predict, request
 
 PATH = "/v1/models/flat:predict"
@@ -194,7 +194,8 @@ def test_drain_cancels_what_outlives_its_grace() -> None:
 @pytest.mark.parametrize("name", ["grpc", "http", "admin", "metrics"])
 def test_all_are_bound_or_none(name: str) -> None:
     async def run(settings: Settings) -> dict[str, str]:
-        servers = Servers(settings, Double(models()), lambda: ("text/plain", b""), Seen())
+        double = Double(models())
+        servers = Servers(settings, double, lambda: ("text/plain", b""), Seen(), Commands(double))
         try:
             return await servers.start()
         finally:
