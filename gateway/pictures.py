@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from gateway.core.signature import TensorSpec
 from gateway.errors import InvalidTensor
 
 MAX_PIXELS = 64_000_000
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+"""Pillow knows more; what strangers may send is kept to what its decoders are well tried on."""
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -22,21 +25,29 @@ _RESAMPLING = {
 
 
 def load(path: Path, preprocess: Preprocess, spec: TensorSpec) -> Array:
+    """A picture file as a batch of one in `spec`'s dtype; see `read`."""
+    try:
+        return read(path.read_bytes(), path.name, preprocess, spec)
+    except OSError as error:
+        raise InvalidTensor(f"{path.name} is not a picture that can be read: {error}.") from error
+
+
+def read(data: bytes, name: str, preprocess: Preprocess, spec: TensorSpec) -> Array:
     """A picture as a batch of one in `spec`'s dtype.
 
     Turned upright by its EXIF orientation. Without `resize` the size that `spec` fixes is used;
-    without that the picture's own. Errors: InvalidTensor for files that are no picture or too large.
+    without that the picture's own. Errors: InvalidTensor for bytes that are no picture or too large.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise InvalidTensor(
-                    f"{path.name} has {picture.width}x{picture.height} pixels, at most {MAX_PIXELS} are taken."
+                    f"{name} has {picture.width}x{picture.height} pixels, at most {MAX_PIXELS} are taken."
                 )
             picture.load()
             upright = ImageOps.exif_transpose(picture)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InvalidTensor(f"{path.name} is not a picture that can be read: {error}.") from error
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError) as error:
+        raise InvalidTensor(f"{name} is not a picture that can be read: {_why(error)}.") from error
     pixels = upright.convert("L" if preprocess.colour == "gray" else "RGB")
     size = preprocess.resize
     if size is None and preprocess.crop is None:
@@ -51,6 +62,11 @@ def load(path: Path, preprocess: Preprocess, spec: TensorSpec) -> Array:
         array = array[:, :, ::-1]
     tensor = preprocess.normalise(array)[None]
     return tensor.astype(numpy_dtype(spec.dtype), copy=False)
+
+
+def _why(error: Exception) -> str:
+    """Pillow's text names an object in memory where it did not recognise the bytes."""
+    return "its format is not known" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _fixed_size(spec: TensorSpec, layout: str) -> tuple[int, int] | None:

@@ -6,57 +6,51 @@ GET /api/v1/models[/NAME[/versions/N[/report]]]     GET /healthz/live     GET /h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote
 
-from gateway import __version__
 from gateway.errors import ModelNotFound
+from gateway.protocols import index_page, openapi
 from gateway.protocols.access import Scope
 from gateway.protocols.http import Request, Response, Route, json_response
+from gateway.protocols.openapi import Operation
 from gateway.protocols.tfs import MAX_INT64
 from gateway.serving.predict import ModelStatus, Predictor
 
 _READ = Scope.METADATA
-_HERE = {
-    "http": {
-        "POST /v1/models/NAME[/versions/N]:predict": "TensorFlow Serving's predict",
-        "GET /v1/models/NAME[/versions/N]": "TensorFlow Serving's status",
-        "GET /v1/models/NAME[/versions/N]/metadata": "TensorFlow Serving's metadata",
-    },
-    "admin": {
-        "GET /api/v1/models": "every model, its versions, states and verdicts",
-        "GET /api/v1/models/NAME": "one model",
-        "GET /api/v1/models/NAME/versions/N": "one version in full",
-        "GET /api/v1/models/NAME/versions/N/report": "its Verification: oracle, inputs, worst element",
-        "GET /healthz/live": "200 while the gateway turns",
-        "GET /healthz/ready": "200 when it takes requests, else 503",
-    },
-}
 
 
 class AdminRest:
-    """`with_tfs` says whether the TensorFlow Serving routes are on the same port, for GET /."""
+    """`rows` is what else is on the same port, for GET / and the OpenAPI document."""
 
-    def __init__(self, predictor: Predictor, *, with_tfs: bool) -> None:
+    def __init__(self, predictor: Predictor, rows: Sequence[Operation]) -> None:
         self._predictor = predictor
-        routes = {**(_HERE["http"] if with_tfs else {}), **_HERE["admin"]}
-        self._here = {"product": "Model Gateway", "version": __version__, "routes": routes}
+        self._rows = tuple(rows)
 
     def routes(self) -> list[Route]:
         return [
             Route(re.compile("/healthz/live"), self._live, scope=Scope.OPEN),
             Route(re.compile("/healthz/ready"), self._ready, scope=Scope.OPEN),
             Route(re.compile("/"), self._index, scope=_READ),
+            Route(re.compile("/openapi.json"), self._openapi, scope=_READ),
             Route(re.compile("/api/v1/models/?"), self._models, scope=_READ),
             Route(re.compile("/api/v1/models/([^/]+)"), self._model, scope=_READ),
             Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})"), self._version, scope=_READ),
             Route(re.compile("/api/v1/models/([^/]+)/versions/([0-9]{1,19})/report"), self._report, scope=_READ),
         ]
 
-    async def _index(self, _: Request, __: re.Match[str]) -> Response:
-        return json_response(self._here)
+    async def _index(self, request: Request, _: re.Match[str]) -> Response:
+        if index_page.wants_html(request.headers.get(b"accept", b"")):
+            page = index_page.as_html(self._rows, self._predictor.models())
+            return Response(page, content_type=index_page.HTML, headers=index_page.SAFE)
+        found = json_response(index_page.as_json(self._rows))
+        found.headers = index_page.SAFE
+        return found
+
+    async def _openapi(self, _: Request, __: re.Match[str]) -> Response:
+        return json_response(openapi.document(self._rows))
 
     async def _live(self, _: Request, __: re.Match[str]) -> Response:
         return json_response({"live": True})

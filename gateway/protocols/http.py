@@ -103,8 +103,17 @@ def error_response(status: Status) -> Response:
 class _Refused(Exception):
     """Answered without a handler. `unread`: the body was not read to its end, so the connection must go."""
 
-    def __init__(self, status: int, text: str, *, headers: Headers = (), unread: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        headers: Headers = (),
+        unread: bool = False,
+        style: ErrorStyle | None = None,
+    ) -> None:
         super().__init__(text)
+        self.style = style
         self.status = status
         self.text = text
         self.headers = headers
@@ -152,6 +161,7 @@ class App:
             if refused.unread:
                 extra.append((b"connection", b"close"))
             extra += refused.headers
+            style = refused.style or style
             response = style(Failure(refused.status, refused.text, request))
         except asyncio.CancelledError:
             return  # the client has gone, or the drain's grace is over: nobody reads an answer
@@ -169,6 +179,7 @@ class App:
     def _find(self, request: Request) -> tuple[Route, re.Match[str]]:
         """Errors: _Refused 404, 405."""
         allowed: list[str] = []
+        style: ErrorStyle | None = None
         method = "GET" if request.method == "HEAD" else request.method
         for route in self.routes:
             match = route.path.fullmatch(request.path)
@@ -176,10 +187,11 @@ class App:
                 continue
             if not route.methods or method in route.methods:
                 return route, match
+            style = style or route.errors
             allowed += [name for name in route.methods if name not in allowed]
         if allowed:
             text = f"{request.method} is not allowed for {request.path[:256]}; allowed: {', '.join(allowed)}"
-            raise _Refused(405, text, headers=((b"allow", ", ".join(allowed).encode()),))
+            raise _Refused(405, text, headers=((b"allow", ", ".join(allowed).encode()),), style=style)
         raise _Refused(404, f"Nothing is served at {request.path[:256]}; GET / lists what is.")
 
     def _let_in(self, route: Route, request: Request, scope: Any) -> None:

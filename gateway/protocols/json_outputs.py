@@ -20,9 +20,7 @@ def encode_outputs(outputs: Tensors, *, by_row: bool) -> bytes:
     Errors: InvalidTensor when outputs cannot be cut into rows, UnsupportedType for complex.
     """
     if not by_row:
-        texts = {name: _json(name, array) for name, array in outputs.items()}
-        value = next(iter(texts.values())) if len(texts) == 1 else _object_text(texts)
-        return b'{"outputs": ' + value + b"}"
+        return b'{"outputs": ' + value_text(outputs) + b"}"
     _check_rows(outputs)
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
@@ -30,6 +28,12 @@ def encode_outputs(outputs: Tensors, *, by_row: bool) -> bytes:
     count = len(next(iter(outputs.values())))
     rows = [_object_text({name: _json(name, array[at]) for name, array in outputs.items()}) for at in range(count)]
     return b'{"predictions": [' + b",".join(rows) + b"]}"
+
+
+def value_text(outputs: Tensors) -> bytes:
+    """A lone output's value, or an object by name. Errors: UnsupportedType for complex."""
+    texts = {name: _json(name, array) for name, array in outputs.items()}
+    return next(iter(texts.values())) if len(texts) == 1 else _object_text(texts)
 
 
 def _check_rows(outputs: Tensors) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from gateway.config import Settings
-from gateway.errors import SettingsError
-from gateway.protocols import pool
+from gateway.core.signature import SERVING_DEFAULT
+from gateway.errors import GatewayError, SettingsError
+from gateway.protocols import openapi, pool
 from gateway.protocols.access import Access, Scope, Where, is_loopback
 from gateway.protocols.admin_rest import AdminRest, metrics_routes
 from gateway.protocols.credentials import Book
@@ -32,13 +33,15 @@ from gateway.protocols.credentials import read as read_credentials
 from gateway.protocols.guarded_grpc import GuardedServer
 from gateway.protocols.http import App, ErrorStyle, Route, plain_errors
 from gateway.protocols.http_server import HttpServer
+from gateway.protocols.mms import mms_errors
+from gateway.protocols.mms_rest import MmsRest
 from gateway.protocols.reread import Reread
 from gateway.protocols.tfs_grpc import TfsGrpc
 from gateway.protocols.tfs_rest import TfsRest
 from gateway.protocols.tls import Certificates
 from gateway.serving.control import Control
 from gateway.serving.observe import Observe
-from gateway.serving.predict import Predictor
+from gateway.serving.predict import ModelSpec, Predictor
 
 COMPAT_PORTS = {
     "tfs_grpc": ("tfs", "grpc"),
@@ -117,15 +120,32 @@ class Servers:
                 TfsRest(self._predictor, limits, self._observe).routes(),
                 TfsGrpc(self._predictor, limits, self._observe).handlers(),
             ),
+            Dialect(
+                "mms",
+                MmsRest(self._predictor, limits, self._observe, self._describe).routes(),
+                errors=mms_errors,
+            ),
         ]
+
+    def _describe(self, model: str | None) -> Mapping[str, Any]:
+        """The OpenAPI document of multi-model-server's dialect, or of one model."""
+        if model is None:
+            return openapi.document(openapi.operations("mms"))
+        try:
+            signature = self._predictor.signatures(ModelSpec(model))[2].get(SERVING_DEFAULT)
+        except GatewayError:  # it is there and does not serve: its inputs are not known yet
+            signature = None
+        return openapi.of_model(model, signature)
 
     def listeners(self) -> list[_Listener]:
         settings, dialects = self._settings, self.dialects()
         routes = [route for dialect in dialects for route in (*dialect.routes, *dialect.management)]
         manage = [route for dialect in dialects for route in dialect.routes if route.scope is Scope.MANAGE]
         manage += [route for dialect in dialects for route in dialect.management]
-        here = AdminRest(self._predictor, with_tfs=True).routes()
-        admin = [*AdminRest(self._predictor, with_tfs=False).routes(), *manage]
+        rows = openapi.operations()
+        here = AdminRest(self._predictor, [row for row in rows if row.port != "metrics"]).routes()
+        managed = [row for row in rows if row.port == "admin" or (row.dialect == "gateway" and row.port == "http")]
+        admin = [*AdminRest(self._predictor, managed).routes(), *manage]
         metrics = metrics_routes(self._metrics_page)
 
         def app(routes: Sequence[Route], where: Where = Where.DATA) -> App:

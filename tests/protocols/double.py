@@ -14,6 +14,7 @@ import numpy as np
 
 from gateway.config import Limits, Settings
 from gateway.core.dtypes import Tensors
+from gateway.core.preprocess import Preprocess
 from gateway.core.signature import SERVING_DEFAULT, Signature, TensorSpec
 from gateway.core.version import State
 from gateway.errors import GatewayError, ModelNotFound, Overloaded, UnknownLabel, UnknownSignature
@@ -180,10 +181,33 @@ def models() -> dict[str, Model]:
             ["x:float32[?]"],
             ["y:float32[?,2]"],
         ),
+        "pictures": labelled(),
+        "ranked": Model(
+            lambda t: {"y": t["x"]},
+            Signature(
+                (TensorSpec("x", "float32", (None, 3)),),
+                (TensorSpec("y", "float32", (None, 3)),),
+                labels=("a", "b", "c"),
+            ),
+        ),
         "slow": model(_slow, ["x:float32[?]"], ["y:float32[?]"]),
         "full": model(_raise(Overloaded("the queue of full has 1024 requests.")), ["x:float32[?]"], ["y:float32[?]"]),
         "bug": model(_raise(KeyError("secret inside")), ["x:float32[?]"], ["y:float32[?]"]),
     }
+
+
+def labelled() -> Model:
+    """Ten labels of an 8 x 8 picture: the share of each of the first ten pixels; scores are the pixels themselves."""
+
+    def run(inputs: Tensors) -> Tensors:
+        pixels = inputs["image"].reshape(-1, 64)[:, :10] + np.float32(1)
+        return {"probabilities": pixels / pixels.sum(axis=1, keepdims=True), "scores": pixels}
+
+    image = TensorSpec("image", "float32", (None, 1, 8, 8))
+    outputs = (TensorSpec("probabilities", "float32", (None, 10)), TensorSpec("scores", "float32", (None, 10)))
+    labels = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    preprocess = Preprocess(input="image", colour="gray").to_json()
+    return Model(run, Signature((image,), outputs, labels=labels, preprocess=preprocess))
 
 
 class Seen:

@@ -356,7 +356,7 @@ def test_admin_routes(servers: Running) -> None:
         wrong = ask(servers, "POST", "/api/v1/models", b"", listener=listener)
         assert (wrong.status, wrong.headers["allow"]) == (405, "GET")
         here = json.loads(ask(servers, "GET", "/", listener=listener).body)
-        assert ("POST /v1/models/NAME[/versions/N]:predict" in here["routes"]) == (listener == "http")
+        assert ("POST /v1/models/{model}:predict" in here["routes"]) == (listener == "http")
     assert ask(servers, "POST", "/v1/models/flat:predict", b"{}", listener="admin").status == 404
 
 
