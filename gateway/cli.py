@@ -151,6 +151,19 @@ def inspect(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def conformance(arguments: argparse.Namespace) -> int:
+    from gateway import conformance as tables
+
+    found = tables.dialects()
+    if arguments.as_json:
+        _print_json([dialect.to_json() for dialect in found])
+        return DONE
+    if arguments.out is not None:
+        arguments.out.write_text(tables.page(found), "utf-8")
+    _print(tables.summary(found) if arguments.out is not None else tables.page(found))
+    return DONE
+
+
 def formats(arguments: argparse.Namespace) -> int:
     from gateway.formats.base import all_formats
 
@@ -316,6 +329,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("inspect", inspect, "Say what a model is.")
     sub.add_argument("source", metavar="SOURCE")
+    sub = command("conformance", conformance, "What clients of other servers may rely on: one table a dialect.")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="write the page instead, e.g. docs/conformance.md")
     command("formats", formats, "List the formats that can be read.")
     sub = command("doctor", doctor, "Say what this machine has; build Environments.")
     sub.add_argument("--install", metavar="ENV", help="build this Environment")

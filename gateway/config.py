@@ -141,6 +141,8 @@ class Settings:
     metrics_port: int = 8002
     drain_s: float = 20.0  # SIGTERM: longest that running requests may take
     log: str = "auto"  # json | text | auto (text at a terminal)
+    shared_memory: bool = False  # clients on this machine may leave tensors in POSIX shared memory (KServe v2)
+    grpc_compression: str = "none"  # of gRPC answers: none | gzip | deflate; requests may come compressed anyway
     watch: Watch = field(default_factory=Watch)
     jobs: Jobs = field(default_factory=Jobs)
     verify: Verify = field(default_factory=Verify)
@@ -254,7 +256,11 @@ def _convert(value: Any, kind: type[Any]) -> Any:
     return kind(value)
 
 
-CHOICES = {"log": ("auto", "json", "text"), "model_control": ("none", "poll", "explicit")}
+CHOICES = {
+    "log": ("auto", "json", "text"),
+    "model_control": ("none", "poll", "explicit"),
+    "grpc_compression": ("none", "gzip", "deflate"),
+}
 
 
 def _wrong_choices(settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@
      |    +-- Forbidden          the caller is known, or is where it is, and may not do this
      |    +-- ModelExists        the name or the version is taken
      |    +-- LabelUnavailable   a label for a version that does not serve
+     |    +-- RegionExists       a shared memory region of that name is registered already
      +-- Unavailable             right request, wrong moment: try again
      |    +-- ModelNotReady      the model exists and is not served now
      |    +-- Overloaded         a bounded queue is full
@@ -175,6 +176,10 @@ class ModelExists(RequestError):
 
 class LabelUnavailable(RequestError):
     """A version label is to point to a version that is not AVAILABLE."""
+
+
+class RegionExists(RequestError):
+    """A shared memory region of that name is registered already."""
 
 
 class Unavailable(GatewayError):

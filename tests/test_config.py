@@ -45,7 +45,7 @@ def test_every_setting_can_be_set_by_the_environment() -> None:
     """Each name of `names()` is found again under its variable, with its own type."""
     for name, default in config.names().items():
         text = {str: "json", Path: "/somewhere", bool: "true"}.get(type(default), "3")
-        text = {"model_control": "explicit"}.get(name, text)
+        text = {"model_control": "explicit", "grpc_compression": "gzip"}.get(name, text)
         if isinstance(default, Path):
             text = "/somewhere"
         companions = dict.fromkeys(COMPANIONS.get(name, ()), "x")

@@ -28,6 +28,7 @@ from gateway.protocols.json_text import string
 from gateway.protocols.status import Status, status_of
 
 JSON = b"application/json"
+COMPRESSION = 1  # zlib's quickest: the event loop waits for it
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -190,9 +191,9 @@ class App:
             style = style or route.errors
             allowed += [name for name in route.methods if name not in allowed]
         if allowed:
-            text = f"{request.method} is not allowed for {request.path[:256]}; allowed: {', '.join(allowed)}"
+            text = f"Method Not Allowed: {request.method} for {request.path[:256]}; allowed: {', '.join(allowed)}"
             raise _Refused(405, text, headers=((b"allow", ", ".join(allowed).encode()),), style=style)
-        raise _Refused(404, f"Nothing is served at {request.path[:256]}; GET / lists what is.")
+        raise _Refused(404, f"Not Found: nothing is served at {request.path[:256]}; GET / lists what is.")
 
     def _let_in(self, route: Route, request: Request, scope: Any) -> None:
         """Errors: Unauthenticated, Forbidden."""
@@ -240,9 +241,10 @@ class App:
         if size > limit:
             raise _too_large(limit)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if body and b"gzip" in headers.get(b"content-encoding", b"").lower():
+        coding = headers.get(b"content-encoding", b"").lower() if body else b""
+        if b"gzip" in coding:
             return gunzip(body, limit)
-        return body
+        return inflate(body, limit) if b"deflate" in coding else body
 
 
 def _too_large(limit: int) -> _Refused:
@@ -251,20 +253,60 @@ def _too_large(limit: int) -> _Refused:
 
 def gunzip(body: bytes, limit: int) -> bytes:
     """Decompressed, at most `limit` bytes. Errors: InvalidRequest, TooLarge."""
+    return _decompress(body, limit, "gzip", 31)
+
+
+def inflate(body: bytes, limit: int) -> bytes:
+    """As gunzip, for deflate: with zlib's header as RFC 9110 says, or bare as some clients send it."""
+    try:
+        return _decompress(body, limit, "deflate", 15)
+    except InvalidRequest:
+        if body[:1] == b"\x78":
+            raise
+        return _decompress(body, limit, "deflate", -15)
+
+
+def _decompress(body: bytes, limit: int, coding: str, wbits: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while body:  # gzip files may be several, one after the other
-        stream = zlib.decompressobj(wbits=31)
+        stream = zlib.decompressobj(wbits=wbits)
         try:
             parts.append(stream.decompress(body, limit - size + 1))
         except zlib.error as error:
-            raise InvalidRequest(f"the body is not gzip, as its Content-Encoding says: {error}") from None
+            raise InvalidRequest(f"the body is not {coding}, as its Content-Encoding says: {error}") from None
         size += len(parts[-1])
         if size > limit:
             raise TooLarge(
                 f"the body is over {limit} bytes when decompressed.", hint="The limit is limits.max_body_bytes."
             )
         if not stream.eof:
-            raise InvalidRequest("the gzip body ends before its end.")
+            raise InvalidRequest(f"the {coding} body ends before its end.")
         body = stream.unused_data
     return b"".join(parts)
+
+
+def wanted_coding(accept: bytes) -> bytes:
+    """gzip, deflate or b"" (as it is): the one with the highest q-value of Accept-Encoding, the first among equals."""
+    best, best_q = b"", 0.0
+    for part in accept.lower().split(b","):
+        name, _, parameter = part.partition(b";")
+        name, parameter = name.strip(), parameter.strip()
+        try:
+            q = float(parameter[2:]) if parameter.startswith(b"q=") else 1.0
+        except ValueError:
+            q = 0.0
+        if q > best_q and name in (b"gzip", b"deflate", b"identity"):
+            best, best_q = name, q
+    return b"" if best == b"identity" else best
+
+
+def compressed(response: Response, accept: bytes) -> Response:
+    """The answer as Accept-Encoding asks for it. Small answers too: the original compresses them all."""
+    coding = wanted_coding(accept) if accept and response.body else b""
+    if not coding:
+        return response
+    stream = zlib.compressobj(COMPRESSION, wbits=31 if coding == b"gzip" else 15)
+    body = stream.compress(response.body) + stream.flush()
+    headers = (*response.headers, (b"content-encoding", coding))
+    return Response(body, response.status, response.content_type, headers)

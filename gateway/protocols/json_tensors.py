@@ -54,11 +54,11 @@ class Decoder:
                     "inputs is a plain value/list, but expecting an object as multiple "
                     "input tensors required as per tensorinfo_map"
                 )
-            return {spec.name: self._tensor(value, spec) for spec in specs}
+            return {spec.name: self.tensor(value, spec) for spec in specs}
         for spec in specs:
             if spec.name not in value:
                 raise InvalidTensor(f"Missing named input: {spec.name} in 'inputs' object.")
-        return {spec.name: self._tensor(value[spec.name], spec) for spec in specs}
+        return {spec.name: self.tensor(value[spec.name], spec) for spec in specs}
 
     # -- rows
 
@@ -134,7 +134,8 @@ class Decoder:
 
     # -- one tensor
 
-    def _tensor(self, value: Any, spec: TensorSpec) -> Array:
+    def tensor(self, value: Any, spec: TensorSpec) -> Array:
+        """One value, nested as it comes. Errors: InvalidTensor, TooLarge, UnsupportedType."""
         row = dtype(spec.dtype)
         found = self._fast(value, row)
         return self._walk(value, row) if found is None else found

@@ -33,6 +33,9 @@ from gateway.protocols.credentials import read as read_credentials
 from gateway.protocols.guarded_grpc import GuardedServer
 from gateway.protocols.http import App, ErrorStyle, Route, plain_errors
 from gateway.protocols.http_server import HttpServer
+from gateway.protocols.kserve_grpc import KServeGrpc
+from gateway.protocols.kserve_rest import KServeRest
+from gateway.protocols.kserve_service import KServe
 from gateway.protocols.mms import mms_errors
 from gateway.protocols.mms_rest import MmsRest
 from gateway.protocols.reread import Reread
@@ -55,6 +58,11 @@ COMPAT_PORTS = {
 }
 """Settings group `compat`: NAME_port -> dialect and kind of listener."""
 FILES_POLL_S = 2.0  # between two looks at certificates and credentials
+COMPRESSIONS = {
+    "none": grpc.Compression.NoCompression,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
 HEALTH_POLL_S = 0.5  # how late a Watch of grpc.health.v1 may hear of a change; Check is never late
 
 
@@ -99,6 +107,7 @@ class Servers:
         self._control = control
         self._observe = observe
         self._metrics_page = metrics_page
+        self._kserve = KServe(predictor, settings, observe)
         self._credentials: Reread[Book] | None = None
         self._certificates: Certificates | None = None
         self._access = Access(
@@ -120,6 +129,7 @@ class Servers:
                 TfsRest(self._predictor, limits, self._observe).routes(),
                 TfsGrpc(self._predictor, limits, self._observe).handlers(),
             ),
+            Dialect("kserve", KServeRest(self._kserve).routes(), KServeGrpc(self._kserve).handlers()),
             Dialect(
                 "mms",
                 MmsRest(self._predictor, limits, self._observe, self._describe).routes(),
@@ -275,6 +285,7 @@ class Servers:
         await self.drain(0.0)
         servers, self._http = list(self._http.values()), {}
         await asyncio.gather(*(server.drain(0.0) for server in servers))
+        self._kserve.memory.close()
 
     def _add_grpc(self, listener: _Listener) -> int:
         """A server, bound; its port. Errors: RuntimeError."""
@@ -286,6 +297,7 @@ class Servers:
                 ("grpc.so_reuseport", 0),  # a second gateway on the port is an error, not half of the calls
             ],
             maximum_concurrent_rpcs=limits.max_connections,
+            compression=COMPRESSIONS[self._settings.grpc_compression],
         )
         self._grpc.append(server)
         guarded = GuardedServer(server, self._access)

@@ -69,6 +69,7 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.TooLarge: Row(Code.INVALID_ARGUMENT, http=413),
     errors.UnsupportedType: Row(Code.UNIMPLEMENTED),
     errors.ModelNotFound: Row(Code.NOT_FOUND),
+    errors.RegionExists: Row(Code.ALREADY_EXISTS),
     errors.UnknownSignature: Row(Code.FAILED_PRECONDITION),
     errors.Unauthenticated: Row(Code.UNAUTHENTICATED),
     errors.Forbidden: Row(Code.PERMISSION_DENIED),

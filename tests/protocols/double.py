@@ -33,6 +33,7 @@ class Model:
     signature: Signature
     versions: tuple[int, ...] = (1,)
     signatures: Mapping[str, Signature] = field(default_factory=dict)
+    max_rows: int = 0
 
     def all_signatures(self) -> dict[str, Signature]:
         return {SERVING_DEFAULT: self.signature, **self.signatures}
@@ -48,6 +49,7 @@ class DoubleLease(Lease):
     def __init__(self, predictor: Double, found: Model, name: str, version: int, signature: Signature) -> None:
         self._predictor, self._found = predictor, found
         self.model, self.version, self.signature, self.artifact = name, version, signature, "double"
+        self.max_rows = found.max_rows
         predictor.leases += 1
 
     async def predict(self, call: PredictCall) -> PredictResponse:
@@ -158,6 +160,10 @@ def _raise(error: Exception) -> Run:
 def _picture(inputs: Tensors) -> Tensors:
     texts = np.array([b"caf\xc3\xa9", b"\xff\x00"], object)
     return {"label": texts, "raw_bytes": texts}
+
+
+def all_models() -> dict[str, Model]:
+    return models()
 
 
 def models() -> dict[str, Model]:
@@ -296,10 +302,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(**limits: Any) -> Iterator[Running]:
-    """Servers over `models()` on free ports, in a thread."""
-    settings = Settings(grpc_port=0, http_port=0, admin_port=0, metrics_port=0, limits=Limits(**limits))
-    predictor, seen = Double(models()), Seen()
+def running(
+    *, models: Mapping[str, Model] | None = None, shared_memory: bool = False, **limits: Any
+) -> Iterator[Running]:
+    """Servers over `models` (those of `models()` when None) on free ports, in a thread."""
+    settings = Settings(
+        grpc_port=0, http_port=0, admin_port=0, metrics_port=0, limits=Limits(**limits), shared_memory=shared_memory
+    )
+    predictor, seen = Double(all_models() if models is None else models), Seen()
     control = Commands(predictor)
     started: list[Running] = []
     up, done = threading.Event(), threading.Event()

@@ -226,8 +226,8 @@ PATHS = {
     "metadata of nobody": Get("GET", "/v1/models/nobody/metadata", 404, "Servable not found for request: Latest(nobody)"),
     "OPTIONS from a page": Get("OPTIONS", "/v1/models/flat:predict", 200, headers={"Origin": "https://example.com"}),
     "OPTIONS from elsewhere": Get("OPTIONS", "/v1/models/flat:predict", 400, "Origin header is missing in CORS preflight"),
-    "not under /v1": Get("GET", "/v2/health/live", 404, "Nothing is served at /v2/health/live; GET / lists what is."),
-    "just /v1": Get("GET", "/v1", 404, "Nothing is served at /v1; GET / lists what is."),
+    "not under /v1": Get("GET", "/v3/health/live", 404, "Not Found: nothing is served at /v3/health/live; GET / lists what is."),
+    "just /v1": Get("GET", "/v1", 404, "Not Found: nothing is served at /v1; GET / lists what is."),
 }  # fmt: skip
 
 
