@@ -303,11 +303,22 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    *, models: Mapping[str, Model] | None = None, shared_memory: bool = False, **limits: Any
+    settings: Settings | None = None,
+    make: Callable[..., Servers] = Servers,
+    *,
+    models: Mapping[str, Model] | None = None,
+    shared_memory: bool = False,
+    **limits: Any,
 ) -> Iterator[Running]:
     """Servers over `models` (those of `models()` when None) on free ports, in a thread."""
-    settings = Settings(
-        grpc_port=0, http_port=0, admin_port=0, metrics_port=0, limits=Limits(**limits), shared_memory=shared_memory
+    settings = replace(
+        settings or Settings(),
+        grpc_port=0,
+        http_port=0,
+        admin_port=0,
+        metrics_port=0,
+        limits=Limits(**limits),
+        shared_memory=shared_memory,
     )
     predictor, seen = Double(all_models() if models is None else models), Seen()
     control = Commands(predictor)
@@ -315,7 +326,7 @@ def running(
     up, done = threading.Event(), threading.Event()
 
     async def main() -> None:
-        servers = Servers(settings, predictor, lambda: ("text/plain; version=0.0.4", b"up 1\n"), seen, control)
+        servers = make(settings, predictor, lambda: ("text/plain; version=0.0.4", b"up 1\n"), seen, control)
         addresses = await servers.start()
         started.append(Running(addresses, predictor, seen, servers, asyncio.get_running_loop(), control))
         up.set()
