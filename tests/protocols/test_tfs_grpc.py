@@ -348,6 +348,7 @@ def test_reflection_shows_our_services_and_their_messages(channel: grpc.Channel)
     assert {s.name for s in listed.list_services_response.service} == {
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
         "tensorflow.serving.ModelService",
         "tensorflow.serving.PredictionService",
     }
