@@ -1,0 +1,48 @@
+"""Every kind of file that is recognised: name, title, suffixes, what reading it may do, and the way out.
+
+A kind is data. Whether it is converted is not said here: a Format of gateway/formats/ that is called
+the same, or lists the kind in `recognises`, takes it over, and then `next` is no longer shown.
+
+Rule 1: `next` is a whole sentence for the person whose file it is: what to do so that the model is served,
+        or why it cannot be.
+Rule 2: `suffixes` find nothing on their own: content decides; they break exact ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.recognise import registry_other, registry_served
+
+DATA, PROGRAM, CODE = "data", "program", "code"
+"""What reading it may do: nothing; run a graph that may touch files; run its author's code."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`model` is False for what lies beside models: tables, containers, settings, weights without a graph are models."""
+
+    name: str
+    title: str
+    family: str
+    suffixes: tuple[str, ...]
+    safety: str
+    next: str
+    model: bool = True
+
+
+def _rows(family: str, rows: Iterable[tuple[str, str, str, str, str]]) -> list[Kind]:
+    """name, title, suffixes, safety ("-" in front: no model), next."""
+    return [
+        Kind(name, title, family, tuple(suffixes.split()), safety.lstrip("-"), text, not safety.startswith("-"))
+        for name, title, suffixes, safety, text in rows
+    ]
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for families in (registry_served.FAMILIES, registry_other.FAMILIES)
+    for family, rows in families.items()
+    for kind in _rows(family, rows)
+}
