@@ -34,9 +34,10 @@ from gateway.core.dtypes import Array, Tensors
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.signature import Signature, parse_spec
 from gateway.errors import InvalidRequest, UsageError
-from gateway.formats.base import Match
+from gateway.formats.base import Match, all_formats
 from gateway.process.environments import Environments
-from gateway.repository.detect import detect
+from gateway.recognise import recognise as recognise_files
+from gateway.repository.detect import detect, detect_path, takers
 from gateway.repository.drop import LooseDrop, read_loose
 from gateway.runtimes.base import Runtime
 from gateway.runtimes.isolated import IsolatedRuntime, Worker
@@ -89,10 +90,29 @@ def convert(
     return artifact
 
 
+def recognise(source: str | Path) -> dict[str, Any]:
+    """What a file or folder is, of every kind that is known by name, converted here or not. Reads, runs nothing.
+
+    `findings` are the best first, each with format, title, version, confidence, evidence, safety, next and
+    `converted_to`, empty when no Format takes it. Errors: UsageError, DropError.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source} does not exist; expected a model's file or folder.")
+    files = detect_path(path)
+    answer = recognise_files(files.root, files.files)
+    rows = []
+    for finding in answer.findings:
+        targets = [target for fmt in takers(finding.kind) for target in fmt.targets]
+        rows.append({**finding.to_json(), "converted_to": targets})
+    return {"source": str(source), "findings": rows, "looked_at": answer.looked_at, "left_out": answer.left_out}
+
+
 def inspect(source: str | Path) -> dict[str, Any]:
     """What a model says of itself: format, version, confidence, evidence, inputs, outputs, operators.
 
     An artifact's folder also shows its signatures, provenance and verification.
+    Errors: UnsupportedFormat for what is known by name and not converted (`recognise` says more), and as `convert`.
     """
     path = Path(source)
     loose, match, options = _read(source, "auto", (), ())
@@ -101,6 +121,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
     answer = {
         "source": str(source),
         **match.to_json(),
+        "next": _next(match),
         **found,
         "digest": loose.digest,
         "files": [{"name": name, "bytes": loose.source.path(name).stat().st_size} for name in loose.source.files],
@@ -109,6 +130,14 @@ def inspect(source: str | Path) -> dict[str, Any]:
         artifact = _artifact(path)
         answer["artifact"] = artifact.to_json()
     return answer
+
+
+def _next(match: Match) -> str:
+    chosen = all_formats()[match.format]
+    return (
+        f"Drop it into the repository: it becomes {chosen.targets[0]} in Environment '{chosen.environment}', is proven "
+        "and served. `gateway convert` does the same without serving."
+    )
 
 
 def verify(

@@ -8,8 +8,10 @@ Rule 2: exit 0 done (`unverified` too), 1 the model failed, 2 wrong usage, 3 a f
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,14 @@ from gateway.errors import (
     ModelRunError,
     RequestError,
     SettingsError,
+    UnsupportedFormat,
     UsageError,
     VerificationFailed,
 )
 from gateway.logs import escape
 
 DONE, MODEL_FAILED, WRONG_USAGE, OUR_FAULT = 0, 1, 2, 3
+SHOWN_FINDINGS = 8
 
 EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
     (UsageError, WRONG_USAGE),
@@ -134,7 +138,10 @@ def verify(arguments: argparse.Namespace) -> int:
 def inspect(arguments: argparse.Namespace) -> int:
     from gateway import api
 
-    found = api.inspect(arguments.source)
+    try:
+        found = api.inspect(arguments.source)
+    except UnsupportedFormat as error:
+        return _not_converted(arguments.source, error, arguments.as_json)
     if arguments.as_json:
         _print_json(found)
         return DONE
@@ -148,6 +155,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     _print(f"  operators: {escape(counts) or 'none'}")
     for fact in found.get("facts", ()):
         _print(f"  {escape(fact['what'])}: {escape(fact['value'])}  ({escape(fact['source'])})")
+    _print(f"  next: {escape(found['next'])}")
     return DONE
 
 
@@ -164,8 +172,28 @@ def conformance(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _not_converted(source: str, error: UnsupportedFormat, as_json: bool) -> int:
+    """What is known by name: everything that was seen, and the way out."""
+    from gateway import api
+
+    seen = api.recognise(source)
+    if as_json:
+        _print_json({**seen, **error.to_json(), "exit": MODEL_FAILED})
+        return MODEL_FAILED
+    for row in seen["findings"][:SHOWN_FINDINGS]:
+        name = f"{row['title']} {row['version']}".strip()
+        _print(f"{escape(row['main'])}: {escape(name)}  (confidence {row['confidence']:.2f})")
+        _print(f"  evidence: {escape(row['evidence'])}")
+        _print(f"  next: {escape(row['next'])}")
+    if (more := len(seen["findings"]) - SHOWN_FINDINGS) > 0:
+        _print(f"and {more} more files that are known; --json lists them")
+    return MODEL_FAILED
+
+
 def formats(arguments: argparse.Namespace) -> int:
     from gateway.formats.base import all_formats
+    from gateway.recognise import KINDS
+    from gateway.repository.detect import takers
 
     rows: list[dict[str, Any]] = [
         {
@@ -178,11 +206,16 @@ def formats(arguments: argparse.Namespace) -> int:
         }
         for f in all_formats().values()
     ]
+    named = [kind for kind in KINDS.values() if not takers(kind.name)]
     if arguments.as_json:
-        _print_json(rows)
-    else:
-        for row in rows:
-            _print(f"{row['title']:20} {' '.join(row['suffixes']):16} -> {', '.join(row['targets'])}")
+        _print_json(rows + [{**dataclasses.asdict(kind), "targets": []} for kind in named])
+        return DONE
+    for row in rows:
+        _print(f"{row['title']:20} {' '.join(row['suffixes']):16} -> {', '.join(row['targets'])}")
+    _print(f"\nKnown by name and not converted ({len(named)}; `gateway inspect FILE` says what to do instead):")
+    for family in dict.fromkeys(kind.family for kind in named):
+        titles = ", ".join(kind.title for kind in named if kind.family == family)
+        _print(textwrap.fill(f"  {family}: {titles}", width=118, subsequent_indent="    ", break_on_hyphens=False))
     return DONE
 
 

@@ -25,6 +25,7 @@
      +-- DropError               what lies in the folder is wrong
      |    +-- ModelTomlError     model.toml: every problem, together
      |    +-- UnknownFormat      no format recognises the files
+     |    +-- UnsupportedFormat  recognised by name, and not converted: the hint is the way out
      |    +-- AmbiguousFormat    two formats do, or two models share one folder
      |    +-- UnsafeDrop         links that escape, special files, hard links
      |    |    +-- UnsafeArchive an archive that would write elsewhere, hides something or is a bomb
@@ -218,6 +219,10 @@ class ModelTomlError(_Problems, DropError):
 
 class UnknownFormat(DropError):
     """No format recognises the files."""
+
+
+class UnsupportedFormat(DropError):
+    """The files are recognised by name and cannot be converted; the hint is the way out."""
 
 
 class AmbiguousFormat(DropError):

@@ -28,6 +28,7 @@ from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import MissingHop
+from gateway.recognise import KINDS, recognise
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class Format(ABC):
     name: ClassVar[str]
     title: ClassVar[str]  # for people: "ONNX"
     suffixes: ClassVar[tuple[str, ...]]  # only to break exact ties and to find single-file drops
+    recognises: ClassVar[tuple[str, ...]] = ()  # kinds of gateway/recognise/registry.py taken over, beside `name`
     environment: ClassVar[str] = "base"
     judges: ClassVar[tuple[str, ...]] = ()  # Environments of the oracle, best first; () is `environment`
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
@@ -221,6 +223,23 @@ class Format(ABC):
         return self.native if target == NATIVE else self.environment
 
 
+def recognised(fmt: Format, source: Source) -> Match | None:
+    """What the recogniser says of the kinds that `fmt` takes over: a `match` of one line for a Format.
+
+    The surest finding, cut files included: their converter says how they are broken.
+    """
+    kinds = claims(fmt)
+    found = next((f for f in recognise(source.root, source.files).findings if f.kind in kinds), None)
+    if found is None:
+        return None
+    return Match(fmt.name, found.version, found.confidence, found.evidence, found.main, found.used)
+
+
+def claims(fmt: Format) -> frozenset[str]:
+    """The kinds of the registry that a Format takes over."""
+    return frozenset({fmt.name, *fmt.recognises} & set(KINDS))
+
+
 @cache
 def all_formats() -> Mapping[str, Format]:
     """Every format of this folder by name, in order of name. Errors: TypeError for two of one name."""
@@ -231,6 +250,8 @@ def all_formats() -> Mapping[str, Format]:
         entry = getattr(module, "FORMAT", None)
         if not isinstance(entry, Format):
             continue
+        if unknown := set(entry.recognises) - set(KINDS):
+            raise TypeError(f"{entry.name!r} recognises {sorted(unknown)}, which gateway/recognise/registry.py lacks")
         if entry.name in found:
             raise TypeError(f"two formats are called {entry.name!r}: {type(found[entry.name])} and {type(entry)}")
         found[entry.name] = entry

@@ -213,7 +213,7 @@ def tfrecord(blob: Blob) -> Iterator[Finding]:
 
 
 def torch7(blob: Blob) -> Iterator[Finding]:
-    """Objects by type number; a class is type 4: index, "V 1", name. Binary with int32, or the same as lines of text."""
+    """Objects by type number; a class is type 4: index, "V 1", name. In binary int32, or the same as lines of text."""
     head = blob.head
     names = rb"(?:nn|cunn|cudnn|torch|nngraph|inn|graph)\.[A-Za-z_]\w{1,60}"
     binary = re.match(rb"[\x03\x04]\0\0\0\x01\0\0\0", head)
@@ -247,7 +247,7 @@ def darknet_weights(blob: Blob) -> Iterator[Finding]:
             "darknet",
             f"weights {major}.{minor}.{revision}",
             sure,
-            f"a header of version {major}.{minor}.{revision}, then floats; no .cfg beside it",
+            f"a header of version {major}.{minor}.{revision}, then floats; no .cfg with it",
         )
 
 
@@ -362,14 +362,8 @@ def named_guesses(blob: Blob) -> Iterator[Finding]:
     head, base = blob.head, blob.base
     if base.endswith(".kmodel") and head[:4] == b"\x03\0\0\0":
         yield Finding("kmodel", "3", 0.8, "the number 3 at 0, and the name")
-    if (
-        head[:4] == b"\0\0\0\x02"
-        and len(head) >= 16
-        and head[4:7] == b"\0\0\0"
-        and base.endswith((".bin", ".serialized"))
-    ):
-        if head[7] in (1, 2, 3) and not any(head[8:12]):
-            yield Finding("qnn", "serialised", 0.6, "the first 16 bytes are those of a QNN context, and the name")
+    if re.match(rb"\0\0\0\x02\0\0\0[\x01-\x03]\0\0\0\0", head) and base.endswith((".bin", ".serialized")):
+        yield Finding("qnn", "serialised", 0.6, "the first 16 bytes are those of a QNN context, and the name")
     for suffix, kind in (
         (".cambricon", "cambricon"),
         (".vnnmodel", "vnnmodel"),
@@ -378,20 +372,15 @@ def named_guesses(blob: Blob) -> Iterator[Finding]:
     ):
         if base.endswith(suffix) and head:
             yield Finding(kind, "", 0.5, "the name alone: no mark of this format is known")
-    if re.match(rb"\x05\0\0\0[0-9]\.[0-9]+\.[0-9]+\0", head) or re.match(rb"[\x06-\x0c]\0\0\0\d+\.\d+\.\d+\0", head):
-        if base.endswith((".vw", ".model", ".bin", ".reg")):
-            yield Finding(
-                "vowpal-wabbit",
-                head[4:14].split(b"\0")[0].decode("latin-1"),
-                0.7,
-                "a version as text behind its length",
-            )
+    version = re.match(rb"([\x05-\x0c])\0\0\0(\d+\.\d+\.\d+)\0", head)
+    if version and base.endswith((".vw", ".model", ".bin", ".reg")):
+        yield Finding("vowpal-wabbit", version[2].decode(), 0.7, "a version as text behind its length, and the name")
     if base.endswith((".dat", ".svm")) and _dlib(head):
         yield Finding("dlib", "", 0.6, "numbers in dlib's form (a count of bytes, then the bytes), and the name")
     if head[:2] == b"MZ" and b"PE\0\0" in head[:1024]:
         yield Finding("pe", "", 1.0, "'MZ' at 0 and a PE header")
-    if head[:2] == b"\0B" and re.match(rb"\0B<[A-Z]\w+> ", head):
-        yield Finding("kaldi", "binary", 0.95, f"'\\0B' and the token {head[2:30].split(b' ')[0].decode('latin-1')}")
+    if token := re.match(rb"\0B(<[A-Z]\w+>) ", head):
+        yield Finding("kaldi", "binary", 0.95, f"'\\0B' and the token {token[1].decode()}")
 
 
 def _dlib(head: bytes) -> bool:

@@ -7,7 +7,7 @@ Rule 2: an archive of an unknown kind is looked into as a folder would be, once:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway.recognise import archives, hdf5, opcodes, skim
 from gateway.recognise.answer import Finding
@@ -42,12 +42,8 @@ def hdf(blob: Blob) -> Iterator[Finding]:
             "hickle", attributes.get("HICKLE_VERSION", "")[:20], 1.0, f"{where}, root attributes of hickle"
         )
     elif not file.complete and (found := re.search(rb"model_config|layer_names|keras_version", blob.read(0, 1 << 18))):
-        finding = Finding(
-            "keras-h5-weights" if found[0] == b"layer_names" else "keras-h5",
-            "",
-            0.6,
-            f"{where}; the text {found[0].decode()} stands in it",
-        )
+        kind = "keras-h5-weights" if found[0] == b"layer_names" else "keras-h5"
+        finding = Finding(kind, "", 0.6, f"{where}; the text {found[0].decode()} stands in it")
     else:
         seen = ", ".join([*list(names)[:4], *list(attributes)[:4]]) or "nothing"
         finding = Finding("hdf5", str(file.version), 0.9, f"{where}; at its root: {seen}")
@@ -56,10 +52,22 @@ def hdf(blob: Blob) -> Iterator[Finding]:
     yield finding
 
 
+_KERAS_3 = frozenset(  # what Keras 3 writes at the root of a .weights.h5
+    (
+        "layers",
+        "_layer_checkpoint_dependencies",
+        "optimizer",
+        "vars",
+        "metrics",
+        "seed_generator",
+        "_functional",
+        "loss",
+    )
+)
+
+
 def _keras_3(names: dict[str, int]) -> bool:
-    return bool({"layers", "_layer_checkpoint_dependencies"} & set(names)) and set(names) <= {
-        "layers", "_layer_checkpoint_dependencies", "optimizer", "vars", "metrics", "seed_generator", "_functional", "loss",
-    }  # fmt: skip
+    return bool({"layers", "_layer_checkpoint_dependencies"} & set(names)) and set(names) <= _KERAS_3
 
 
 # -- zip -----------------------------------------------------------------------------------------
@@ -77,46 +85,58 @@ def zipped(blob: Blob) -> Iterator[Finding]:
 
 def _zip_kinds(blob: Blob, listing: Listing) -> Iterator[Finding]:
     names = set(listing.names)
-    bases = {name.rpartition("/")[2] for name in names}
-    roots = {name.split("/")[0] for name in names}
-    yield from _archives_of_servers(blob, listing, names)
-    yield from _keras(blob, listing, names)
-    yield from _torch(blob, listing, names)
-    if "schema.json" in names:
-        data = _json(blob, listing, "schema.json")
-        if data is not None and (data.has("__class__", "__module__") or data.has("_skops_version")):
-            version = data.text("_skops_version")
-            said = f"a zip with schema.json, class {data.text('__module__')}.{data.text('__class__')}"
-            yield Finding("skops", version, 1.0, said)
-        elif data is None and not listing.whole:
-            yield Finding("skops", "", 0.6, "a zip with schema.json")
-    if names and all(name.endswith(".npy") for name in names):
-        layers = all(re.match(r"(__root__|layers/|_layer_checkpoint_dependencies/)", name) for name in names)
-        chainer = any(re.match(r"updater/|predictor/.*/(W|b)\.npy$", name) for name in names)
-        kind = "keras-h5-weights" if layers else "chainer" if chainer else "npz"
-        yield Finding(
-            kind, "npz" if layers else "", 0.95, f"a zip of {len(names)} arrays, such as {sorted(names)[0][:80]}"
-        )
-    if "dlc.metadata" in names or {"model", "model.params"} <= names:
-        yield Finding("dlc", "zip", 0.95, "a zip with dlc.metadata, or with model and model.params")
-    if roots & {"TransformerChain", "Predictor"} and any("/" in name for name in names):
-        yield Finding(
-            "mlnet", "", 0.95, f"a zip with the folder {sorted(roots & {'TransformerChain', 'Predictor'})[0]}"
-        )
-    if "model.ini" in names and any(
-        name.startswith(("trees/", "domains/", "experimental/", "features/")) or name.endswith(".bin") for name in names
-    ):
-        yield Finding("h2o-mojo", "", 0.95, "a zip with model.ini, and trees or domains")
-    if "configuration.json" in names and "coefficients.bin" in names:
-        yield Finding("dl4j", "", 1.0, "a zip with configuration.json and coefficients.bin")
-    if any(base.endswith(".nntxt") for base in bases) and "nnp_version.txt" in bases:
-        yield Finding("nnabla", "nnp", 1.0, "a zip with nnp_version.txt and a .nntxt")
-    if blob.base.endswith(".pnnx.bin"):
-        yield Finding("pnnx", "weights alone", 0.7, "a zip, and the name")
-    if blob.base.endswith(".task") and any(base.endswith(".tflite") for base in bases):
-        yield Finding("mediapipe-task", "", 0.95, "a zip of .tflite files, and the name")
-    if "META-INF/MANIFEST.MF" in names and any(name.startswith("com/intel/analytics") for name in names):
-        yield Finding("bigdl", "jar", 0.8, "a zip of BigDL's classes")
+    for look in (_archives_of_servers, _keras, _torch, _skops, _arrays):
+        yield from look(blob, listing, names)
+    for kind, sure, said, holds in _HOLDS:
+        if names and holds(names, blob.base):
+            yield Finding(kind, "", sure, f"a zip {said}")
+
+
+def _tops(names: set[str]) -> set[str]:
+    return {name.split("/")[0] for name in names if "/" in name}
+
+
+def _ends(names: set[str], suffix: str) -> bool:
+    return any(name.endswith(suffix) for name in names)
+
+
+# kind, confidence, what is seen, asked of (names of the members, the archive's own name)
+_HOLDS: tuple[tuple[str, float, str, Callable[[set[str], str], bool]], ...] = (
+    ("dlc", 0.95, "with dlc.metadata, or with model and model.params",
+     lambda n, _: "dlc.metadata" in n or {"model", "model.params"} <= n),
+    ("mlnet", 0.95, "with the folder TransformerChain or Predictor",
+     lambda n, _: bool(_tops(n) & {"TransformerChain", "Predictor"})),
+    ("h2o-mojo", 0.95, "with model.ini and trees, domains or features",
+     lambda n, _: "model.ini" in n and bool(_tops(n) & {"trees", "domains", "experimental", "features"})),
+    ("dl4j", 1.0, "with configuration.json and coefficients.bin",
+     lambda n, _: {"configuration.json", "coefficients.bin"} <= n),
+    ("nnabla", 1.0, "with nnp_version.txt and a .nntxt",
+     lambda n, _: _ends(n, "nnp_version.txt") and _ends(n, ".nntxt")),
+    ("pnnx", 0.7, "called .pnnx.bin", lambda _, base: base.endswith(".pnnx.bin")),
+    ("mediapipe-task", 0.95, "of .tflite files called .task",
+     lambda n, base: base.endswith(".task") and _ends(n, ".tflite")),
+)  # fmt: skip
+
+
+def _skops(blob: Blob, listing: Listing, names: set[str]) -> Iterator[Finding]:
+    if "schema.json" not in names:
+        return
+    data = _json(blob, listing, "schema.json")
+    if data is not None and (data.has("__class__", "__module__") or data.has("_skops_version")):
+        said = f"a zip with schema.json, class {data.text('__module__')}.{data.text('__class__')}"
+        yield Finding("skops", data.text("_skops_version"), 1.0, said)
+    elif data is None and not listing.whole:
+        yield Finding("skops", "", 0.6, "a zip with schema.json")
+
+
+def _arrays(blob: Blob, listing: Listing, names: set[str]) -> Iterator[Finding]:
+    if not names or not all(name.endswith(".npy") for name in names):
+        return
+    layers = all(re.match(r"(__root__|layers/|_layer_checkpoint_dependencies/)", name) for name in names)
+    chainer = any(re.match(r"updater/|predictor/.*/(W|b)\.npy$", name) for name in names)
+    kind = "keras-h5-weights" if layers else "chainer" if chainer else "npz"
+    said = f"a zip of {len(names)} arrays, such as {sorted(names)[0][:80]}"
+    yield Finding(kind, "npz" if layers else "", 0.95, said)
 
 
 def _json(blob: Blob, listing: Listing, name: str) -> skim.Json | None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from gateway.recognise.answer import Finding
 
-_ALONE = re.compile(r"; no [^;]* beside it$")
+_ALONE = re.compile(r"; no [^;]* with it$")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """`graph` and `weights` tell the two by the finding; `bare` weights have no mark and are known by the name alone."""
+    """`graph` and `weights` tell the two by the finding; `bare` weights have no mark: the name tells them."""
 
     kind: str
     graph: Callable[[Finding], bool]
@@ -122,7 +122,7 @@ def _savedmodel(found: list[Finding], names: tuple[str, ...]) -> list[Finding]:
         used = [n for n in names if n.startswith(prefix) and re.fullmatch(beside, n[len(prefix) :])]
         whole = any(n.endswith("variables/variables.index") for n in used)
         noted = replace(
-            model, evidence=model.evidence + ("; variables/ beside it" if whole else "; no variables/ beside it")
+            model, evidence=model.evidence + ("; variables/ with it" if whole else "; no variables/ with it")
         )
         found = _claim([noted if f is model else f for f in found], noted, used)
     return found
@@ -136,7 +136,7 @@ def _checkpoint(found: list[Finding], names: tuple[str, ...]) -> list[Finding]:
             n for n in names if n.startswith(prefix + ".data-") or n == f"{_folder(mine.main)}/checkpoint".lstrip("/")
         ]
         shards = [n for n in used if ".data-" in n]
-        said = f"; {len(shards)} data shard(s)" if shards else "; no .data- shard beside it" if index else ""
+        said = f"; {len(shards)} data shard(s)" if shards else "; no .data- shard with it" if index else ""
         if index:
             noted = replace(mine, evidence=mine.evidence + said, whole=mine.whole and bool(shards))
             found = _claim([noted if f is mine else f for f in found], noted, [*mine.used, *used])
@@ -150,7 +150,7 @@ def _tfjs(found: list[Finding], names: tuple[str, ...]) -> list[Finding]:
             n for n in names if _folder(n) == folder and re.search(r"group\d+-shard\d+of\d+(\.bin)?$|weights\.bin$", n)
         ]
         noted = replace(
-            mine, evidence=mine.evidence + (f"; {len(used)} shard(s) beside it" if used else "; no shards beside it")
+            mine, evidence=mine.evidence + (f"; {len(used)} shard(s) with it" if used else "; no shards with it")
         )
         found = _claim([noted if f is mine else f for f in found], noted, used)
     return found
@@ -179,9 +179,10 @@ def _shards(found: list[Finding], names: tuple[str, ...]) -> list[Finding]:
 
 
 _WHOLE_FOLDER: Mapping[str, str] = {  # kind -> the file whose folder it is
-    "coreml-package": "manifest.json", "mlflow": "mlmodel", "mar": "manifest.json", "spacy": "meta.json",
-    "diffusers": "model_index.json", "sentence-transformers": "modules.json", "onnxruntime-genai": "genai_config.json",
-    "triton-repository": "config.pbtxt", "bentoml": "model.yaml", "spark-ml": "part-00000", "coreml-compiled": "metadata.json",
+    "coreml-package": "manifest.json", "coreml-compiled": "metadata.json", "mlflow": "mlmodel", "mar": "manifest.json",
+    "spacy": "meta.json", "diffusers": "model_index.json", "sentence-transformers": "modules.json",
+    "onnxruntime-genai": "genai_config.json", "triton-repository": "config.pbtxt", "bentoml": "model.yaml",
+    "spark-ml": "part-00000",
 }  # fmt: skip
 _KEEPS_OTHERS = {"triton-repository", "onnxruntime-genai"}  # a model beside it may be served on its own
 

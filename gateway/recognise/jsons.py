@@ -50,7 +50,7 @@ def mxnet(data: Json, blob: Blob) -> Iterator[Finding]:
             "mxnet",
             version or "0.8 or older",
             1.0,
-            f"JSON with nodes, arg_nodes and heads; {len(nodes)} nodes; no .params beside it",
+            f"JSON with nodes, arg_nodes and heads; {len(nodes)} nodes; no .params with it",
         )
     elif (
         not data.whole
@@ -203,34 +203,55 @@ def settings(data: Json, blob: Blob) -> Iterator[Finding]:
         yield Finding("spacy", data.text("spacy_version"), 1.0, "JSON with lang, pipeline and spacy_version")
 
 
+def _has(*names: str) -> Callable[[Json], bool]:
+    return lambda data: data.has(*names)
+
+
+def _manifest(data: Json) -> bool:
+    said = data.has("specificationVersion") or data.has("archiverVersion") or bool(data.text("model", "handler"))
+    return said and bool(data.text("model", "modelName"))
+
+
+def _dl4j(data: Json) -> bool:
+    return bool(_first(data["confs"])) or (isinstance(data["vertices"], dict) and data.has("networkInputs"))
+
+
+def _mnn(data: Json) -> bool:
+    return data.has("sourceType") and isinstance(data["oplists"], list) and isinstance(data["tensorName"], list)
+
+
 _ROWS: tuple[tuple[str, float, str, Callable[[Json], bool]], ...] = (
-    ("coreml-package", 1.0, "JSON with rootModelIdentifier and itemInfoEntries", lambda d: d.has("rootModelIdentifier", "itemInfoEntries")),
-    ("coreml-compiled", 0.95, "a JSON list with metadataOutputVersion and specificationVersion",
+    ("coreml-package", 1.0, "rootModelIdentifier and itemInfoEntries", _has("rootModelIdentifier", "itemInfoEntries")),
+    ("coreml-compiled", 0.95, "a list of metadataOutputVersion and specificationVersion",
      lambda d: {"metadataOutputVersion", "specificationVersion"} <= set(_first(d.value))),
-    ("espresso", 0.95, "JSON with layers and format_version", lambda d: isinstance(d["layers"], list) and d.has("format_version")),
-    ("espresso", 0.9, "JSON with layer_shapes", lambda d: d.has("layer_shapes")),
-    ("mar", 0.95, "JSON with specificationVersion, model.modelName and a handler (a manifest)",
-     lambda d: bool(d.text("model", "modelName")) and (d.has("specificationVersion") or d.has("archiverVersion") or bool(d.text("model", "handler")))),
-    ("mar", 0.95, "JSON with Engine and Model.Symbol (a manifest of version 0.1)", lambda d: isinstance(d["Engine"], dict) and bool(d.text("Model", "Model-Name"))),
-    ("armnn", 0.9, "JSON with layers, inputIds and outputIds", lambda d: d.has("layers", "inputIds", "outputIds")),
-    ("qnn", 1.0, "JSON with model.cpp and graph", lambda d: d.has("model.cpp", "graph")),
-    ("onednn", 0.95, "JSON with version, engine_kind, fpmath_mode and graph", lambda d: d.has("version", "engine_kind", "fpmath_mode", "graph")),
-    ("acuity", 0.95, "JSON with MetaData and Layers", lambda d: d.has("MetaData", "Layers")),
-    ("hailo", 0.95, "JSON with name, net_params and layers", lambda d: d.has("name", "net_params", "layers")),
-    ("hailo", 0.9, "JSON with state and hn", lambda d: d.has("state", "hn")),
-    ("rknn", 0.9, "JSON with version, nodes and network_platform", lambda d: isinstance(d["nodes"], list) and d.has("version", "network_platform")),
-    ("dl4j", 0.9, "JSON with confs or vertices, as configuration.json of Deeplearning4j",
-     lambda d: (isinstance(d["confs"], list) and bool(_first(d["confs"]))) or (isinstance(d["vertices"], dict) and d.has("networkInputs"))),
-    ("mnn", 0.95, "JSON with sourceType, oplists and tensorName", lambda d: d.has("sourceType") and isinstance(d["oplists"], list) and isinstance(d["tensorName"], list)),
-    ("circle", 0.7, "JSON with operator_codes, subgraphs and buffers (TFLite or Circle as JSON)", lambda d: d.has("subgraphs", "operator_codes", "buffers")),
-    ("pfa", 0.8, "JSON with input, output and action", lambda d: d.has("input", "output", "action") and isinstance(d["action"], (list, dict))),
+    ("espresso", 0.95, "layers and format_version", _has("layers", "format_version")),
+    ("espresso", 0.9, "layer_shapes", _has("layer_shapes")),
+    ("mar", 0.95, "model.modelName and a handler or version (a manifest)", _manifest),
+    ("mar", 0.95, "Engine and Model.Model-Name (a manifest of version 0.1)",
+     lambda d: isinstance(d["Engine"], dict) and bool(d.text("Model", "Model-Name"))),
+    ("armnn", 0.9, "layers, inputIds and outputIds", _has("layers", "inputIds", "outputIds")),
+    ("qnn", 1.0, "model.cpp and graph", _has("model.cpp", "graph")),
+    ("onednn", 0.95, "version, engine_kind, fpmath_mode and graph",
+     _has("version", "engine_kind", "fpmath_mode", "graph")),
+    ("acuity", 0.95, "MetaData and Layers", _has("MetaData", "Layers")),
+    ("hailo", 0.95, "name, net_params and layers", _has("name", "net_params", "layers")),
+    ("hailo", 0.9, "state and hn", _has("state", "hn")),
+    ("rknn", 0.9, "version, nodes and network_platform", _has("version", "nodes", "network_platform")),
+    ("dl4j", 0.9, "confs or vertices, as configuration.json of Deeplearning4j", _dl4j),
+    ("mnn", 0.95, "sourceType, oplists and tensorName", _mnn),
+    ("circle", 0.7, "operator_codes, subgraphs and buffers (TFLite or Circle)",
+     _has("subgraphs", "operator_codes", "buffers")),
+    ("pfa", 0.8, "input, output and action",
+     lambda d: d.has("input", "output") and isinstance(d["action"], (list, dict))),
+    ("spark-ml", 0.95, "class of org.apache.spark.ml, uid and paramMap",
+     lambda d: d.text("class").startswith("org.apache.spark.ml") and d.has("uid")),
 )  # fmt: skip
 
 
 def rows(data: Json, blob: Blob) -> Iterator[Finding]:
     for kind, sure, evidence, asks in _ROWS:
         if asks(data):
-            yield Finding(kind, "", sure, evidence)
+            yield Finding(kind, "", sure, f"JSON with {evidence}")
 
 
 _KINDS = (mxnet, tfjs, keras, xgboost, trees, paddle, graphs, settings, rows)

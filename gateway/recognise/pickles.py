@@ -18,17 +18,25 @@ TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _OLD = re.compile(rb"(c[\w.]+\n\w+\n|\((dp|lp|i[\w.]+\n)|[\]}]q\x00|\(\]|\(\})")  # protocols 0 and 1
 _FRAMEWORKS = {  # first part of a module -> kind
     "sklearn": "sklearn", "imblearn": "sklearn", "sklearn_pandas": "sklearn", "xgboost": "xgboost-pickle",
-    "lightgbm": "lightgbm-pickle", "catboost": "catboost-pickle", "_catboost": "catboost-pickle", "keras": "keras-pickle",
-    "tensorflow": "keras-pickle", "nolearn": "lasagne", "lasagne": "lasagne", "megengine": "megengine",
-    "torch": "torch-module", "paddle": "paddle-pickle",
+    "lightgbm": "lightgbm-pickle", "catboost": "catboost-pickle", "_catboost": "catboost-pickle",
+    "keras": "keras-pickle", "tensorflow": "keras-pickle", "nolearn": "lasagne", "lasagne": "lasagne",
+    "megengine": "megengine", "torch": "torch-module", "paddle": "paddle-pickle",
 }  # fmt: skip
 _PLAIN = {  # what stands in any pickle and says nothing of who wrote it
-    "collections", "copyreg", "copy_reg", "builtins", "__builtin__", "numpy", "_codecs", "joblib", "functools", "datetime",
-    "pathlib", "argparse", "typing", "operator", "types", "random", "scipy", "pandas", "decimal", "re", "enum", "inspect",
-    "abc", "uuid", "logging", "dataclasses", "time", "string", "itertools", "threading", "weakref",
+    "collections", "copyreg", "copy_reg", "builtins", "__builtin__", "numpy", "_codecs", "joblib", "functools",
+    "datetime", "pathlib", "argparse", "typing", "operator", "types", "random", "scipy", "pandas", "decimal", "re",
+    "enum", "inspect", "abc", "uuid", "logging", "dataclasses", "time", "string", "itertools", "threading",
+    "weakref",
 }  # fmt: skip
-_SETTINGS = {"omegaconf", "hydra", "yacs", "pytorch_lightning", "lightning", "lightning_fabric", "transformers", "torchmetrics",
-             "ml_collections", "easydict", "addict", "munch", "attr", "antlr4", "mmengine", "mmcv", "deepspeed"}  # fmt: skip
+_SETTINGS = {  # what checkpoints carry beside their tensors
+    "omegaconf", "hydra", "yacs", "pytorch_lightning", "lightning", "lightning_fabric", "transformers",
+    "torchmetrics", "ml_collections", "easydict", "addict", "munch", "attr", "antlr4", "mmengine", "mmcv",
+    "deepspeed",
+}  # fmt: skip
+_TENSORS = {  # modules of torch whose classes are tensors and their storage
+    "torch", "torch._utils", "torch.storage", "torch.nn.parameter", "torch._tensor", "torch.serialization",
+}  # fmt: skip
+_WEIGHT = re.compile(r"[\w.]+\.(weight|bias|running_mean|running_var|gamma|beta|weight_[ih]h_l\d)")
 
 
 def pickle(blob: Blob) -> Iterator[Finding]:
@@ -70,21 +78,16 @@ def _legacy_torch(blob: Blob, first: Opcodes) -> Finding:
         if not found.whole:
             break
         at = found.end
-    finding = torch_pickle(found, "the magic number of torch.save before 1.6")
-    return finding
+    return torch_pickle(found, "the magic number of torch.save before 1.6")
 
 
 def torch_pickle(found: Opcodes, where: str) -> Finding:
     """What torch.save wrote: a module, or tensors by name."""
     classes = [name for name in found.globals if _is_class(name)]
     modules = [name for name in classes if name.startswith("torch.nn.modules.")]
-    theirs = [name for name in classes if name.split(" ")[0].split(".")[0] not in {"torch", *_PLAIN, *_SETTINGS}]
+    theirs = [name for name in classes if _root(name) not in {"torch", *_PLAIN, *_SETTINGS}]
     tensors = any(name.startswith(("torch._utils _rebuild", "torch._tensor _rebuild")) for name in found.globals)
-    names = [
-        t
-        for t in found.texts
-        if re.fullmatch(r"[\w.]+\.(weight|bias|running_mean|running_var|gamma|beta|weight_[ih]h_l\d)", t)
-    ]
+    names = [text for text in found.texts if _WEIGHT.fullmatch(text)]
     if modules or (theirs and not names):
         said = ", ".join(name.replace(" ", ".") for name in (theirs + modules)[:3])
         finding = Finding(
@@ -117,27 +120,28 @@ def torch_pickle(found: Opcodes, where: str) -> Finding:
     return finding
 
 
+def _root(name: str) -> str:
+    """The package of a global: "sklearn" of "sklearn.svm SVC"."""
+    return name.split(" ")[0].split(".")[0]
+
+
 def _is_class(name: str) -> bool:
     module, _, attribute = name.partition(" ")
-    known = module.split(".")[0] in _PLAIN or module in (
-        "torch",
-        "torch._utils",
-        "torch.storage",
-        "torch.nn.parameter",
-        "torch._tensor",
-        "torch.serialization",
+    return (
+        _root(name) not in _PLAIN
+        and module not in _TENSORS
+        and bool(re.match(r"_?[A-Z]", attribute.rpartition(".")[2]))
     )
-    return not known and bool(re.match(r"_?[A-Z]", attribute.rpartition(".")[2]))
 
 
 def of(found: Opcodes, blob: Blob, packed: bool = False) -> Finding:
     """Any other pickle, by the first framework among its globals."""
-    first = next((name for name in found.globals if name.split(" ")[0].split(".")[0] in _FRAMEWORKS), "")
+    first = next((name for name in found.globals if _root(name) in _FRAMEWORKS), "")
     shown = ", ".join(name.replace(" ", ".") for name in list(found.globals)[:3])
     where = f"a pickle of protocol {found.protocol}"
     joblib = any(name.startswith("joblib.") for name in found.globals)
     if first:
-        kind = _FRAMEWORKS[first.split(" ")[0].split(".")[0]]
+        kind = _FRAMEWORKS[_root(first)]
         if kind == "torch-module":
             return torch_pickle(found, where)
         finding = Finding(kind, _version(kind, found, blob), 1.0, f"{where}, class {first.replace(' ', '.')}")

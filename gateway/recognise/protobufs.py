@@ -213,7 +213,7 @@ def savedmodel(blob: Blob, shape: Shape) -> Iterator[Finding]:
         + f", a GraphDef whose first node is {operator}"
     )
     sure = 1.0 if schema == 1 else 0.8
-    yield _said(blob, shape, Finding("tf-savedmodel", f"TensorFlow {version}".strip() if version else "", sure, said))
+    yield _said(blob, shape, Finding("tf-savedmodel", version, sure, said))
 
 
 def metagraph(blob: Blob, shape: Shape) -> Iterator[Finding]:
@@ -229,9 +229,9 @@ def metagraph(blob: Blob, shape: Shape) -> Iterator[Finding]:
         shape,
         Finding(
             "tf-metagraph",
-            f"TensorFlow {version}" if version else "",
+            version,
             1.0,
-            f"a GraphDef at field 2 whose first node is {operator}, a saver or meta_info beside it",
+            f"a GraphDef at field 2 whose first node is {operator}, a saver or meta_info with it",
         ),
     )
 
@@ -259,7 +259,7 @@ def caffemodel(blob: Blob, shape: Shape) -> Iterator[Finding]:
                 "caffe",
                 "caffemodel",
                 1.0,
-                f"{len(new)} layers at field 100, the first of type {kind}; {blobs} with weights; no .prototxt beside it",
+                f"{len(new)} layers at field 100, the first of type {kind}; {blobs} with weights; no .prototxt with it",
             ),
         )
     elif old:
@@ -273,7 +273,7 @@ def caffemodel(blob: Blob, shape: Shape) -> Iterator[Finding]:
                     "caffe",
                     "caffemodel, V1",
                     1.0,
-                    f"{len(old)} layers at field 2, the first {name!r} of type number {number}; no .prototxt beside it",
+                    f"{len(old)} layers at field 2, the first {name!r} of type number {number}; no .prototxt with it",
                 ),
             )
         elif v0 := first.first(1):
@@ -286,7 +286,7 @@ def caffemodel(blob: Blob, shape: Shape) -> Iterator[Finding]:
                         "caffe",
                         "caffemodel, V0",
                         0.95,
-                        f"{len(old)} layers at field 2 in the oldest form, the first of type {text(blob, layer.first(2))}",
+                        f"{len(old)} layers at field 2 in the oldest form, the first is {text(blob, layer.first(2))}",
                     ),
                 )
 
@@ -416,7 +416,7 @@ def paddle(blob: Blob, shape: Shape) -> Iterator[Finding]:
         f", first operators {', '.join(filter(None, operators))}" if operators else ""
     )
     finding = Finding(
-        "paddle", _paddle_version(number or 0), 1.0 if any(operators) else 0.8, said + "; no parameters beside it"
+        "paddle", _paddle_version(number or 0), 1.0 if any(operators) else 0.8, said + "; no parameters with it"
     )
     yield _said(blob, shape, finding)
 

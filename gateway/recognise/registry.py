@@ -21,7 +21,7 @@ DATA, PROGRAM, CODE = "data", "program", "code"
 
 @dataclass(frozen=True)
 class Kind:
-    """`model` is False for what lies beside models: tables, containers, settings, weights without a graph are models."""
+    """`model` is False for what lies beside models: settings, arrays, archives. Weights without a graph are models."""
 
     name: str
     title: str
@@ -46,3 +46,45 @@ KINDS: dict[str, Kind] = {
     for family, rows in families.items()
     for kind in _rows(family, rows)
 }
+
+
+_COMMON = frozenset(  # suffixes of other things too, and of the weights beside a model: no drop for that alone
+    (
+        ".json",
+        ".txt",
+        ".xml",
+        ".yml",
+        ".yaml",
+        ".bin",
+        ".dat",
+        ".cfg",
+        ".net",
+        ".raw",
+        ".out",
+        ".meta",
+        ".index",
+        ".zip",
+    )
+    + (
+        ".pbtxt",
+        ".prototxt",
+        ".textproto",
+        ".npz",
+        ".task",
+        ".reg",
+        ".param",
+        ".params",
+        ".log",
+        ".dot",
+        ".mat",
+        ".ser",
+    )
+    + (".nb", ".ms", ".tm", ".om", ".nn", ".mil", ".model", ".pdiparams", ".pdopt", ".tnnmodel", ".pnnx.bin", ".ckpt")
+)
+
+
+def loose_suffixes() -> frozenset[str]:
+    """Suffixes that only model files have: a loose file with one is a drop, and is told what it is."""
+    models = (suffix for kind in KINDS.values() if kind.model for suffix in kind.suffixes)
+    archives = (".tgz", ".mar", ".tar.gz")
+    return frozenset(suffix for suffix in (*models, *archives) if suffix.startswith(".") and suffix not in _COMMON)

@@ -52,8 +52,7 @@ FAMILIES: dict[str, list[Row]] = {
         ("torch-package", "torch.package", ".pt .zip", "code",
          "It brings its own Python source; export the model with torch.jit.save, torch.export.save or to ONNX."),
         ("torch-module", "PyTorch module in a pickle", ".pt .pth .bin .pkl", "code",
-         "A pickled module needs its author's Python classes and runs code when it is opened; where those are, load it and save it "
-         "with torch.export.save or torch.onnx.export."),
+         "A pickled module needs its author's Python classes and runs code when it is opened; where those are, load it and save it with torch.export.save or torch.onnx.export."),
         ("torch-state-dict", "PyTorch state dict or checkpoint", ".pt .pth .bin .ckpt", "code",
          _GRAPHLESS + " Build the module in Python, load_state_dict, then torch.export.save or torch.onnx.export."),
         ("executorch", "ExecuTorch program", ".pte", "program",
@@ -96,8 +95,7 @@ FAMILIES: dict[str, list[Row]] = {
     ],
     "Paddle": [
         ("paddle", "Paddle program", ".pdmodel __model__", "data",
-         "Paddle is not converted here yet; `paddle2onnx --model_dir . --model_filename NAME.pdmodel --params_filename NAME.pdiparams "
-         "--save_file model.onnx` makes a file that is served."),
+         "Paddle is not converted here yet; `paddle2onnx --model_dir . --model_filename NAME.pdmodel --params_filename NAME.pdiparams --save_file model.onnx` makes a file that is served."),
         ("paddle-pir", "Paddle PIR program", ".json", "data",
          "Paddle is not converted here yet; `paddle2onnx` 2 with --model_filename NAME.json makes a file that is served."),
         ("paddle-params", "Paddle parameters alone", ".pdiparams", "data",

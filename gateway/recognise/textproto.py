@@ -37,44 +37,60 @@ class Keys:
         return any(name in self.found for name in names)
 
 
+class _Reader:
+    """One pass over the tokens: where we are, and the key that waits for its value."""
+
+    def __init__(self) -> None:
+        self.seen = Keys()
+        self.depth = 0
+        self.path = ["", ""]
+        self.word = ""
+        self.colon = False
+
+    def take(self, kind: str, said: str) -> bool:
+        """One token; False ends the reading."""
+        if kind in ("open", "close"):
+            return self._brace(kind)
+        if kind == "colon":
+            self.colon = bool(self.word)
+            self.seen.broken |= not self.word
+        elif self.colon:
+            _note(self.seen, self.path, self.depth, self.word, said.strip("\"'"))
+            self.word, self.colon = self.word if kind == "text" else "", False
+        elif kind == "word":
+            if self.word and self.depth == 0 and self.word not in self.seen.found:
+                self.seen.broken = True  # two words in a row: prose
+                return False
+            self.word = said
+        return True  # texts that stand one after another are one
+
+    def _brace(self, kind: str) -> bool:
+        if kind == "open":
+            if self.word:
+                _note(self.seen, self.path, self.depth, self.word, "")
+            if self.depth < len(self.path):
+                self.path[self.depth] = self.word
+        self.depth += 1 if kind == "open" else -1
+        self.word, self.colon = "", False
+        self.seen.broken |= self.depth < 0
+        return self.depth >= 0
+
+
 def keys(data: bytes) -> Keys:
     """What stands at the top of the text and one level below."""
-    seen, at, depth, path, word, colon = Keys(), 0, 0, ["", ""], "", False
-    data = data[:LOOKED]
+    reader, at = _Reader(), 0
+    seen, data = reader.seen, data[:LOOKED]
     for _ in range(MAX_TOKENS):
         token = _TOKEN.match(data, at)
         if token is None:
             seen.broken = bool(data[at:].strip())
             break
         at = token.end()
-        kind, said = token.lastgroup, token[token.lastgroup or 0].decode("utf-8", "replace")
-        if kind == "comment" or kind == "list":
-            continue
-        if kind == "open":
-            if word:
-                _note(seen, path, depth, word, "")
-            if depth < 2:
-                path[depth] = word
-            depth, word, colon = depth + 1, "", False
-        elif kind == "close":
-            depth, word, colon = depth - 1, "", False
-            if depth < 0:
-                seen.broken = True
-                break
-        elif kind == "colon":
-            colon = bool(word)
-            seen.broken |= not word
-        elif colon:
-            _note(seen, path, depth, word, said.strip("\"'"))
-            word, colon = word if kind == "text" else "", False
-        elif kind == "text":
-            continue  # texts that stand one after another are one
-        else:
-            if word and depth == 0 and word not in seen.found:
-                seen.broken = True  # two words in a row: prose
-                break
-            word = said
-    seen.whole = depth == 0 and not seen.broken and not (colon or (word and word not in seen.found and at >= len(data)))
+        kind = token.lastgroup or ""
+        if kind not in ("comment", "list") and not reader.take(kind, token[kind].decode("utf-8", "replace")):
+            break
+    waits = reader.colon or (reader.word and reader.word not in seen.found)
+    seen.whole = reader.depth == 0 and not seen.broken and not waits
     return seen
 
 

@@ -14,10 +14,48 @@ from gateway.recognise.blob import Blob
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 DARKNET_SECTIONS = (
-    b"convolutional conv connected conn maxpool max avgpool avg yolo region detection shortcut route upsample reorg reorg3d "
-    b"batchnorm dropout softmax soft crop cost local deconvolutional lstm gru rnn crnn conv_lstm gaussian_yolo sam scale_channels "
-    b"activation implicit normalization lrn l2norm logistic iseg empty contrastive history"
+    b"convolutional conv connected conn maxpool max avgpool avg yolo region detection shortcut route upsample reorg "
+    b"reorg3d batchnorm dropout softmax soft crop cost local deconvolutional lstm gru rnn crnn conv_lstm gaussian_yolo "
+    b"sam scale_channels activation implicit normalization lrn l2norm logistic iseg empty contrastive history"
 ).split()
+
+# kind, version, confidence, what is seen, pattern at the beginning, pattern of another line ("": none).
+LINES: tuple[tuple[str, str, float, str, bytes, bytes], ...] = (
+    ("xgboost-dump", "", 1.0, "starts with 'booster[0]' and a node", rb"\s*booster\[0\]:?\s*\n\s*0:\[", b""),
+    (
+        "lfs-pointer",
+        "1",
+        1.0,
+        "the first line of a Git LFS pointer",
+        rb"version https://git-lfs\.github\.com/spec/",
+        b"",
+    ),
+    ("annex-pointer", "", 1.0, "starts with /annex/objects/", rb"/annex/objects/\S+", b""),
+    ("html", "", 1.0, "starts as an HTML page", rb"(?i)\s*(<!doctype html|<html)", b""),
+    ("libsvm", "", 1.0, "the lines svm_type and kernel_type", rb"svm_type \w+\r?\n", rb"^kernel_type "),
+    ("liblinear", "", 1.0, "the lines solver_type and nr_class", rb"solver_type \w+\r?\n", rb"^nr_class "),
+    ("coreml-mil", "", 1.0, "the first line is 'program(...)'", rb"program\s*\(\s*\d", b""),
+    ("unity", "", 1.0, "the first line is fileFormatVersion", rb"fileFormatVersion:\s*\d", b""),
+    (
+        "nnef",
+        "graph",
+        1.0,
+        "'version x;' and 'graph name(...)'",
+        rb"\s*version\s+\d+\.\d+\s*;",
+        rb"^\s*graph\s+\w+\s*\(",
+    ),
+    ("dot", "", 0.9, "a digraph { ... }", rb"", rb"^\s*(?:strict\s+)?digraph\b[^{\n]*\{"),
+    ("bentoml", "", 1.0, "the YAML keys module and bentoml_version", rb"", rb"^module:[^\0]*^ +bentoml_version:"),
+    (
+        "opencv-xml",
+        "YAML",
+        0.95,
+        "'%YAML:1.0' and a type of OpenCV",
+        rb"%YAML:1\.0",
+        rb"opencv[-_](ml|object|haar|cascade)",
+    ),
+    ("kaldi", "text", 0.9, "a token of Kaldi", rb"\s*<(Nnet3|TransitionModel|Nnet)>", b""),
+)
 
 
 def is_text(blob: Blob) -> bool:
@@ -25,38 +63,17 @@ def is_text(blob: Blob) -> bool:
 
 
 def lines(blob: Blob) -> Iterator[Finding]:
-    """What the first lines say."""
+    """What the first lines say: the rows of LINES, and LightGBM's."""
     head = blob.head.removeprefix(b"\xef\xbb\xbf")
-    first = head.split(b"\n", 1)[0].strip()
-    start = head.lstrip()[:64].lower()
-    if first == b"tree" and (found := re.search(rb"^version=(v\d+)\r?$", head[:200], re.M)):
+    for kind, version, sure, said, start, other in LINES:
+        if re.match(start, head) and (not other or re.search(other, head, re.M)):
+            yield Finding(kind, version, sure, said)
+    if head.split(b"\n", 1)[0].strip() != b"tree":
+        return
+    if found := re.search(rb"^version=(v\d+)\r?$", head[:200], re.M):
         yield from _lightgbm(blob, head, found[1].decode())
-    elif first == b"tree" and len(head) < 200:
+    elif len(head) < 200:
         yield Finding("lightgbm", "", 0.6, "the first line is 'tree'").cut("it ends before its version")
-    if re.match(rb"\s*booster\[0\]:?\s*\n\s*0:\[", head):
-        yield Finding("xgboost-dump", "", 1.0, "starts with 'booster[0]' and a node")
-    if head.startswith(b"bs64\t"):
-        yield Finding("xgboost", "old binary as base64", 1.0, "'bs64' and a tab at 0")
-    if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        yield Finding("lfs-pointer", "1", 1.0, "the first line of a Git LFS pointer")
-    if re.match(rb"/annex/objects/\S+", head):
-        yield Finding("annex-pointer", "", 1.0, "starts with /annex/objects/")
-    if start.startswith((b"<!doctype html", b"<html")):
-        yield Finding("html", "", 1.0, "starts as an HTML page")
-    if first.startswith(b"svm_type ") and re.search(rb"^kernel_type ", head, re.M):
-        yield Finding("libsvm", "", 1.0, f"the lines svm_type {first[9:40].decode()} and kernel_type")
-    if first.startswith(b"solver_type ") and re.search(rb"^nr_class ", head, re.M):
-        yield Finding("liblinear", "", 1.0, f"the lines {first[:60].decode()} and nr_class")
-    if re.match(rb"program\s*\(\s*\d", first):
-        yield Finding("coreml-mil", first[:24].decode(), 1.0, "the first line is 'program(...)'")
-    if re.search(rb"^\s*(?:strict\s+)?digraph\b[^{\n]*\{", head[:2048], re.M):
-        yield Finding("dot", "", 0.9, "a digraph { ... }")
-    if re.match(rb"fileFormatVersion:\s*\d", first):
-        yield Finding("unity", "", 1.0, "the first line is fileFormatVersion")
-    if re.match(rb"version\s+\d+\.\d+\s*;", first) and re.search(rb"^graph\s+\w+\s*\(", head, re.M):
-        yield Finding("nnef", first.split()[1].rstrip(b";").decode(), 1.0, "'version x;' and 'graph name(...)'")
-    if re.search(rb"<(Nnet3|TransitionModel|Nnet)>", head[:200]) and not head.lstrip().startswith(b"<?xml"):
-        yield Finding("kaldi", "text", 0.9, "a token of Kaldi: <Nnet>, <Nnet3> or <TransitionModel>")
 
 
 def _lightgbm(blob: Blob, head: bytes, version: str) -> Iterator[Finding]:
@@ -67,47 +84,46 @@ def _lightgbm(blob: Blob, head: bytes, version: str) -> Iterator[Finding]:
 
 
 def tables(blob: Blob) -> Iterator[Finding]:
-    """Line formats: ncnn, pnnx, TNN, word2vec, Darknet's sections, YAML of MLflow and BentoML."""
+    """Formats of rows: ncnn, pnnx, TNN, word2vec; then Darknet's sections, MLflow's YAML, MLIR."""
     head = blob.head
     rows = [row.split() for row in head.split(b"\n")[:40]]
-    first = rows[0] if rows else []
-    if first == [b"7767517"]:
-        pnnx = any(row and row[0].startswith((b"pnnx.", b"nn.", b"F.", b"torch.", b"Tensor.")) for row in rows[2:])
-        finding = Finding(
-            "pnnx" if pnnx else "ncnn", "7767517", 1.0, "the first line is 7767517, the second counts layers and blobs"
-        )
-        yield finding if len(rows) > 1 and len(rows[1]) == 2 else finding.cut("no counts behind it")
-    elif len(first) == 2 and all(n.isdigit() for n in first) and len(rows) > 1 and len(rows[1]) >= 4:
-        if re.fullmatch(rb"[A-Z]\w+", rows[1][0]) and rows[1][2].isdigit() and rows[1][3].isdigit():
-            yield Finding("ncnn", "without 7767517", 0.9, f"counts of layers and blobs, then {rows[1][0].decode()}")
-    if len(first) == 2 and all(n.isdigit() for n in first) and len(rows) > 1 and len(rows[1]) == int(first[1][:6]) + 1:
-        if len(rows[1]) > 4 and all(re.fullmatch(rb"-?\d*\.?\d+(e-?\d+)?", n) for n in rows[1][1:]):
-            yield Finding("word2vec", "text", 0.9, f"{first[0].decode()} vectors of {first[1].decode()} numbers")
+    yield from _ncnn(rows)
+    yield from _word2vec(rows)
     if re.match(rb'"\d+ \d+ \d+( (4206624770|4206624772))? ?,"', head):
         yield Finding("tnn", "structure", 1.0, "a first line of counts in quotes, as TNN writes it")
     yield from _darknet(blob, head)
-    if re.search(rb"^flavors:\s*$", head, re.M) and re.search(
-        rb"^(model_uuid|artifact_path|mlflow_version|utc_time_created):", head, re.M
-    ):
+    beside = rb"^(model_uuid|artifact_path|mlflow_version|utc_time_created):"
+    if re.search(rb"^flavors:\s*$", head, re.M) and re.search(beside, head, re.M):
         version = re.search(rb"^mlflow_version:\s*([\w.]+)", head, re.M)
-        flavors = re.findall(rb"^  (\w+):\s*$", head, re.M)
-        said = (
-            f"the YAML keys flavors ({', '.join(f.decode() for f in flavors[:6])}) and what MLflow writes beside them"
-        )
+        flavors = ", ".join(f.decode() for f in re.findall(rb"^  (\w+):\s*$", head, re.M)[:6])
+        said = f"the YAML keys flavors ({flavors}) and what MLflow writes beside them"
         yield Finding("mlflow", version[1].decode() if version else "", 1.0, said)
-    if re.search(rb"^  ?bentoml_version:", head, re.M) and re.search(rb"^module:", head, re.M):
-        yield Finding("bentoml", "", 1.0, "the YAML keys module and bentoml_version")
-    if (
-        (b"%YAML:1.0" in head[:64]
-        and b"opencv-ml" in head)
-        or (b"%YAML:1.0" in head[:64]
-        and b"opencv-object-detector" in head)
-    ):
-        yield Finding("opencv-xml", "YAML", 0.95, "'%YAML:1.0' and a type of OpenCV")
-    if re.search(rb"^(module\b.*\{|#loc\w* = loc|func\.func )", head, re.M) and re.search(
-        rb"\b(func\.func|stablehlo\.|mhlo\.|tosa\.|linalg\.|onnx\.|tfl\.|torch\.|builtin\.module|module \{)", head
-    ):
+    module = re.search(rb"^(module\b.*\{|#loc\w* = loc|func\.func )", head, re.M)
+    dialect = rb"\b(func\.func|stablehlo\.|mhlo\.|tosa\.|linalg\.|onnx\.|tfl\.|torch\.|builtin\.module)|module \{"
+    if module and re.search(dialect, head):
         yield Finding("mlir", "", 0.95, "a module of MLIR's text form")
+
+
+def _ncnn(rows: list[list[bytes]]) -> Iterator[Finding]:
+    first, second = rows[0], rows[1] if len(rows) > 1 else []
+    if first == [b"7767517"]:
+        theirs = (b"pnnx.", b"nn.", b"F.", b"torch.", b"Tensor.")
+        pnnx = any(row and row[0].startswith(theirs) for row in rows[2:])
+        said = "the first line is 7767517, the second counts layers and blobs"
+        finding = Finding("pnnx" if pnnx else "ncnn", "7767517", 1.0, said)
+        yield finding if len(second) == 2 else finding.cut("no counts behind it")
+    elif len(first) == 2 and all(n.isdigit() for n in first) and len(second) >= 4:
+        layer = re.fullmatch(rb"[A-Z]\w+", second[0])
+        if layer and second[2].isdigit() and second[3].isdigit():
+            yield Finding("ncnn", "without 7767517", 0.9, f"counts of layers and blobs, then {second[0].decode()}")
+
+
+def _word2vec(rows: list[list[bytes]]) -> Iterator[Finding]:
+    first, second = rows[0], rows[1] if len(rows) > 1 else []
+    if len(first) != 2 or not all(n.isdigit() and len(n) < 9 for n in first) or len(second) != int(first[1]) + 1:
+        return
+    if len(second) > 4 and all(re.fullmatch(rb"-?\d*\.?\d+(e-?\d+)?", n) for n in second[1:]):
+        yield Finding("word2vec", "text", 0.9, f"{first[0].decode()} vectors of {first[1].decode()} numbers")
 
 
 def _darknet(blob: Blob, head: bytes) -> Iterator[Finding]:
@@ -150,56 +166,40 @@ def protobuf(blob: Blob) -> Iterator[Finding]:
 _STREAMS = ("input_stream", "output_stream", "input_side_packet", "output_side_packet")
 
 
+# kind, version (a key whose value it is, or a word), confidence, keys that all stand there, keys of which one does.
+_KEYS: tuple[tuple[str, str, float, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("tf-savedmodel-text", "", 1.0, (), ("saved_model_schema_version", "meta_graphs")),
+    ("tf-metagraph", "text", 0.95, ("graph_def",), ("meta_info_def", "saver_def", "graph_def.node")),
+    ("onnx-text", "ir_version", 1.0, ("ir_version", "graph"), ()),
+    (
+        "caffe-solver", "", 1.0, (), ("base_lr", "max_iter", "test_iter", "lr_policy", "snapshot_prefix"),
+    ),
+    ("caffe2", "text", 0.95, ("op.type",), ("op.input", "op.output")),
+    ("mediapipe", "", 1.0, ("node",), (*_STREAMS, *(f"node.{name}" for name in _STREAMS), "node.calculator")),
+    ("tf-graphdef", "text", 1.0, ("node.op", "node.name"), ()),
+    ("coreml-text", "specificationVersion", 1.0, ("specificationVersion", "description"), ()),
+    ("nnabla", "nntxt", 0.95, ("network",), ("network.function", "network.variable", "executor", "global_config")),
+    ("uff", "text", 0.95, ("version", "descriptors", "graphs"), ()),
+)  # fmt: skip
+
+
 def _text_kinds(blob: Blob, found: textproto.Keys) -> Iterator[Finding]:
-    has, counts = found.has, found.counts
-    if found.any("saved_model_schema_version", "meta_graphs"):
-        yield Finding("tf-savedmodel-text", "", 1.0, "the text keys saved_model_schema_version or meta_graphs")
-    if has("graph_def") and found.any("meta_info_def", "saver_def", "graph_def.node"):
-        yield Finding("tf-metagraph", "text", 0.95, "the text keys graph_def and meta_info_def or saver_def")
-    if has("ir_version", "graph"):
-        yield Finding("onnx-text", f"IR {found.found['ir_version']}", 1.0, "the text keys ir_version and graph")
-    if has("layer.type") or has("layers.type"):
-        old = "layers" if has("layers") else "layer"
-        first = found.found.get(f"{old}.type", "")
-        version = "prototxt, V1" if old == "layers" else "prototxt"
-        yield Finding(
-            "caffe",
-            version,
-            1.0,
-            f"{counts[old]} text messages '{old}', the first of type {first}; no .caffemodel beside it",
-        )
-    if found.any("net", "train_net", "net_param") and found.any(
-        "base_lr", "max_iter", "test_iter", "lr_policy", "snapshot_prefix"
-    ):
-        yield Finding("caffe-solver", "", 1.0, "the text keys net and base_lr, max_iter, test_iter or lr_policy")
-    if has("op.type") and found.any("op.input", "op.output"):
-        yield Finding("caffe2", "text", 0.95, "text messages 'op' with type, input and output")
-    if has("node") and (found.any(*_STREAMS, *(f"node.{name}" for name in _STREAMS)) or has("node.calculator")):
-        yield Finding("mediapipe", "", 1.0, "text messages 'node' with a calculator or streams")
-    if has("node.op", "node.name"):
-        yield Finding(
-            "tf-graphdef",
-            "text",
-            1.0,
-            f"{counts['node']} text messages 'node' with name and op, the first is {found.found['node.op']}",
-        )
-    if has("specificationVersion", "description"):
-        yield Finding(
-            "coreml-text",
-            found.found["specificationVersion"],
-            1.0,
-            "the text keys specificationVersion and description",
-        )
-    if has("network") and found.any("network.function", "network.variable", "executor", "global_config"):
-        yield Finding("nnabla", "nntxt", 0.95, "a text message 'network' of functions and variables")
-    if has("version", "descriptors", "graphs"):
-        yield Finding("uff", "text", 0.95, "the text keys version, descriptors and graphs")
-    if found.any("platform", "backend", "max_batch_size", "instance_group") and found.any(
-        "input", "output", "instance_group", "name"
-    ):
-        said = ", ".join(
-            name for name in ("name", "platform", "backend", "max_batch_size", "input", "output") if has(name)
-        )
+    for old in ("layer", "layers"):
+        if found.has(f"{old}.type"):
+            said = f"{found.counts[old]} text messages '{old}', the first of type {found.found[f'{old}.type']}"
+            version = "prototxt, V1" if old == "layers" else "prototxt"
+            yield Finding("caffe", version, 1.0, f"{said}; no .caffemodel with it")
+    for kind, version, sure, every, one in _KEYS:
+        if not found.has(*every) or (one and not found.any(*one)):
+            continue
+        if kind == "caffe-solver" and not found.any("net", "train_net", "net_param"):
+            continue
+        seen = [*every, *(name for name in one if name in found.found)]
+        yield Finding(kind, found.found.get(version, version), sure, f"the text keys {', '.join(seen[:4])}")
+    served = found.any("platform", "backend", "max_batch_size", "instance_group")
+    if served and found.any("input", "output", "instance_group", "name"):
+        names = ("name", "platform", "backend", "max_batch_size", "input", "output")
+        said = ", ".join(name for name in names if found.has(name))
         yield Finding("triton-repository", "", 0.95 if blob.base == "config.pbtxt" else 0.8, f"the text keys {said}")
 
 
@@ -220,12 +220,9 @@ def xml(blob: Blob) -> Iterator[Finding]:
         finding = Finding("pmml", said, 1.0, f"the root element <PMML version={said!r}>")
     elif name == "net" and re.search(rb"<layers>|<layer\s", head):
         inner = re.search(rb'<layer[^>]*\btype="(\w+)"', head)
-        finding = Finding(
-            "openvino",
-            f"IR {said}",
-            1.0,
-            f"the root element <net>, layers, the first of type {inner[1].decode() if inner else '?'}; no .bin beside it",
-        )
+        kind = inner[1].decode() if inner else "?"
+        evidence = f"the root element <net>, layers, the first of type {kind}; no .bin with it"
+        finding = Finding("openvino", f"IR {said}", 1.0, evidence)
     elif name == "net" and blob.size < 64 and "name=" in attributes:
         finding = Finding("openvino", f"IR {said}", 0.6, "the root element <net>")
     elif name == "opencv_storage" and re.search(

@@ -17,16 +17,15 @@ from gateway.archive import SUFFIXES
 from gateway.core.modeltoml import FILE as MODEL_TOML
 from gateway.core.names import is_model_name
 from gateway.errors import AmbiguousFormat, DropError, GatewayError
+from gateway.recognise.registry import loose_suffixes
 from gateway.repository.walk import is_ignored, names_in, printable, resolve
 
 MAX_VERSION = (1 << 63) - 1  # what the int64 of TensorFlow Serving's API holds
 
 # A loose file with one of these is meant as a model even if no format here claims the suffix:
-# its owner is told that it is not recognised, instead of hearing nothing.
+# its owner is told what it is and why it is not served, instead of hearing nothing.
 _MODELS_ELSEWHERE = re.compile(
-    r"\.(caffemodel|cbm|gguf|h5|hdf5|joblib|keras|mar|mlmodel|nnef|onnx|ort|pb|pdmodel|pkl|pmml|pt|pt2|pth|safetensors"
-    r"|tflite|torchscript|ubj|weights)$",
-    re.IGNORECASE,
+    rf"({'|'.join(re.escape(suffix) for suffix in sorted(loose_suffixes(), key=len, reverse=True))})$", re.IGNORECASE
 )
 # Papers that lie beside models and need no remark.
 _PAPERS = re.compile(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import AmbiguousFormat, DropChanged, DropError, UnknownFormat
-from gateway.formats.base import Format, Match, Source
+from gateway.errors import AmbiguousFormat, DropChanged, DropError, UnknownFormat, UnsupportedFormat
+from gateway.formats.base import Format, Match, Source, recognised
 from gateway.repository.detect import detect, detect_path, extra
 from tests.repository.trees import Link, Tree, plant
 
@@ -53,6 +53,20 @@ AX_SURE = Magic("sure", b"AX1", ".s", 1.0)
 AX_GUESS = Magic("guess", b"AX", ".g", 0.6)
 WEAK = Magic("weak", b"B", ".bx", 0.3)
 WITH = Magic("with", b"AX", ".ax", with_=("w.bin",))
+CBM = b"CBM1" + bytes(range(60))
+GUESS_CBM = Magic("guess", b"CBM", ".bx", 0.4)
+SURE_CBM = Magic("sure", b"CBM", ".sure", 1.0)
+
+
+class Takes(Format):
+    """Takes over a kind of the recogniser, in one line."""
+
+    name, title, suffixes, recognises = "mine", "Mine", (), ("catboost",)
+    match = recognised
+    inspect = convert = Magic.inspect
+
+
+TAKES_CBM = Takes()
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,28 @@ CASES = {
             " and 12 more",
         ),
     ),
+    "known by name and not converted": Case(
+        {"m.bin": CBM},
+        formats(AX),
+        error=UnsupportedFormat,
+        says=("m.bin is CatBoost cbm 1 (confidence 1.00: the bytes 'CBM1' at 0), which is not converted", "model.onnx"),
+    ),
+    "known by name and cut short": Case(
+        {"m.cbm": CBM[:9]},
+        formats(AX),
+        error=UnsupportedFormat,
+        says=("CatBoost", "only 9 bytes", "cut short: copy it"),
+    ),
+    "a format takes a known kind over": Case({"m.bin": CBM}, formats(TAKES_CBM), "mine: m.bin"),
+    "a known kind beside a model is no second model": Case({"m": "AX", "w.bin": CBM}, formats(AX), "ax: m"),
+    "a guess does not outweigh what is known": Case(
+        {"w.bx": CBM}, formats(GUESS_CBM), error=UnsupportedFormat, says=("CatBoost",)
+    ),
+    "a tie with a known kind": Case(
+        {"w.x": CBM}, formats(SURE_CBM), error=AmbiguousFormat, says=("2 formats recognise", "SURE", "CatBoost")
+    ),
+    "a tie with a known kind, and its suffix": Case({"w.cbm": CBM}, formats(SURE_CBM), error=UnsupportedFormat),
+    "a tie with a known kind, and our suffix": Case({"w.sure": CBM}, formats(SURE_CBM), "sure: w.sure"),
     "no formats at all": Case({"m": "x"}, {}, error=UnknownFormat, says=("Looked for: nothing",)),
 }
 
