@@ -48,39 +48,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
-_COMMON = frozenset(  # suffixes of other things too, and of the weights beside a model: no drop for that alone
-    (
-        ".json",
-        ".txt",
-        ".xml",
-        ".yml",
-        ".yaml",
-        ".bin",
-        ".dat",
-        ".cfg",
-        ".net",
-        ".raw",
-        ".out",
-        ".meta",
-        ".index",
-        ".zip",
-    )
-    + (
-        ".pbtxt",
-        ".prototxt",
-        ".textproto",
-        ".npz",
-        ".task",
-        ".reg",
-        ".param",
-        ".params",
-        ".log",
-        ".dot",
-        ".mat",
-        ".ser",
-    )
-    + (".nb", ".ms", ".tm", ".om", ".nn", ".mil", ".model", ".pdiparams", ".pdopt", ".tnnmodel", ".pnnx.bin", ".ckpt")
-)
+_COMMON = {  # suffixes of other things too, and of the weights beside a model: no drop for that alone
+    ".json", ".txt", ".xml", ".yml", ".yaml", ".bin", ".dat", ".cfg", ".net", ".raw", ".out", ".meta", ".index", ".zip",
+    ".pbtxt", ".prototxt", ".textproto", ".npz", ".task", ".reg", ".param", ".params", ".log", ".dot", ".mat", ".ser",
+    ".nb", ".ms", ".tm", ".om", ".nn", ".mil", ".model", ".pdiparams", ".pdopt", ".tnnmodel", ".pnnx.bin", ".ckpt",
+}  # fmt: skip
 
 
 def loose_suffixes() -> frozenset[str]:
