@@ -8,7 +8,7 @@
 #   conformance    docs/conformance.md, from the rows in gateway/conformance
 #   mutants        planted bugs in the converters: how many the verification catches; writes docs/mutants.md
 #   fuzz           the front doors under a fuzzer, side by side: SECONDS=60 TARGETS="json tfs"; all by default
-#   pins           deploy/envs/*.in -> *.txt, with hashes
+#   pins           deploy/envs/*.in -> *.txt, with hashes, and what they weigh
 #   protos         protos/*.proto -> gateway/protocols/generated
 #
 # Behind a firewall: PIP_INDEX_URL, PIP_FIND_LINKS and UV_* are honoured.
@@ -81,15 +81,9 @@ fuzz: setup dev
 bench: setup
 	$(BIN)/python -m bench $(ARGS)
 
-# gateway first: base is held to its onnxruntime, so that what is proven is what is served. An .in file names its
-# Python in a line `# python: 3.11`. What is pinned stays unless ARGS=--upgrade.
-pins: $(VENV)/.uv
-	@cd $(ENVS) && for name in gateway $$(ls *.in | sed 's/\.in$$//' | grep -v '^gateway$$'); do \
-	    version=$$(sed -n 's/^# python: *//p' $$name.in); \
-	    echo "$$name: Python $${version:-3.11}"; \
-	    ../../$(UV) pip compile --quiet --no-header --no-emit-index-url --no-emit-find-links --generate-hashes \
-	        --python-version $${version:-3.11} $(ARGS) $$name.in -o $$name.txt || exit 1; \
-	done
+# ARGS="torch trees" for some of them, ARGS=--upgrade for the newest versions; what is pinned stays otherwise.
+pins: dev
+	$(BIN)/python tools/pins.py $(ARGS)
 
 protos: dev
 	$(BIN)/python -m grpc_tools.protoc -I protos --include_imports \

@@ -222,7 +222,8 @@ def formats(arguments: argparse.Namespace) -> int:
 def doctor(arguments: argparse.Namespace) -> int:
     from gateway import doctor as page
 
-    return page.run(arguments.install, as_json=arguments.as_json, say=_say, show=_print, show_json=_print_json)
+    settings = _settings(arguments.config, {})
+    return page.run(arguments, settings, say=_say, show=_print, show_json=_print_json)
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -365,8 +366,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("conformance", conformance, "What clients of other servers may rely on: one table a dialect.")
     sub.add_argument("--out", type=Path, metavar="FILE", help="write the page instead, e.g. docs/conformance.md")
     command("formats", formats, "List the formats that can be read.")
-    sub = command("doctor", doctor, "Say what this machine has; build Environments.")
-    sub.add_argument("--install", metavar="ENV", help="build this Environment")
+    sub = command("doctor", doctor, "Say what this machine has and what mends it; keep Environments in order.")
+    sub.add_argument("--config", type=Path, metavar="gateway.toml", help="whose store and ports are looked at")
+    what = sub.add_mutually_exclusive_group()
+    what.add_argument("--install", nargs="+", metavar="ENV", help="build these Environments")
+    what.add_argument("--verify", nargs="*", metavar="ENV", help="imports, versions and every file; all that are built")
+    what.add_argument("--remove", nargs="+", metavar="ENV", help="delete these, unless a process runs from them")
+    what.add_argument("--prune", action="store_true", help="delete those of earlier pins and interrupted builds")
+    what.add_argument("--list", action="store_true", help="the Environments alone")
+    sub.add_argument("--wheels", type=Path, metavar="DIR", help="with --install: packages from this folder, no network")
 
     sub = command("predict", predict, "Ask a running gateway.", json=False)
     sub.add_argument("model", metavar="MODEL")

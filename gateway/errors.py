@@ -50,6 +50,7 @@
      |         +-- PeerGone      the other end of the connection is closed
      +-- EnvironmentMissing      a pinned Environment is not built; says the command
      +-- EnvironmentBroken       building it failed; says at which step
+     +-- EnvironmentInUse        it is not removed while processes run from it
      +-- RepositoryUnreadable    the watched folder cannot be listed: not a deletion
      +-- StoreError              the store cannot be read or written (disk full ...)
      +-- IllegalTransition       a bug of ours: an event that this state does not know
@@ -63,7 +64,7 @@ Rule 3: an error can cross a process: `to_json` / `from_json` keep class, messag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -333,6 +334,14 @@ class BadFrame(JobError):
 
 class PeerGone(BadFrame):
     """The other end of the connection is closed, between two frames or within one."""
+
+
+class EnvironmentInUse(GatewayError):
+    """An Environment is not removed while processes run from it."""
+
+    def __init__(self, name: str, uses: Sequence[str]) -> None:
+        super().__init__(f"Environment '{name}' is in use and stays: {'; '.join(uses)}.")
+        self.hint = "Stop the gateway or the processes named, then try again."
 
 
 class EnvironmentMissing(GatewayError):

@@ -107,6 +107,14 @@ def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
     assert bad == []
 
 
+def test_every_pin_of_an_environment_has_its_weight() -> None:
+    """`gateway doctor --install` says what it will download before it does."""
+    environments = [name for name in NAMES if "# python:" in (ENVS / f"{name}.in").read_text()]
+    files = environments + [f"{name}-cpu" for name in environments if f"{name}-cpu" in VARIANTS]
+    wanted = {f"{name}=={version}" for file in files for name, version in pins(file).items()}
+    assert set(json.loads((ENVS / "sizes.json").read_text())) == wanted, "run `make pins`"
+
+
 def test_what_is_proven_is_what_is_served() -> None:
     """Environment base and the gateway have the same onnxruntime, and what both have is the same."""
     base, gateway = pins("base"), pins("gateway")

@@ -2,6 +2,7 @@
 
 Rule 1: uv does the work, in a process group that a wall clock ends; what it said is in the error.
 Rule 2: no Python is downloaded unless the user set UV_PYTHON_DOWNLOADS; every package has its hash.
+Rule 3: what will be downloaded is said before it is, in packages and bytes.
 """
 
 from __future__ import annotations
@@ -9,89 +10,97 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import subprocess
+import re
+import shutil
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.errors import EnvironmentBroken
-from gateway.process import family, joblog, spawn
-from gateway.process.pins import find_links, plain
+from gateway.process import envverify, step
+from gateway.process.pins import Pins, find_links, plain, weigh
+from gateway.process.step import Say, silent
 
-STEP_S = 1800.0  # wall clock of one step: large frameworks come over slow lines
-
-# Runs in the new Environment. First line of stdout that starts with "{" is the answer.
-_PROBE = """
-import importlib, importlib.metadata as metadata, json, re, sys
-plain = lambda name: re.sub("[-_.]+", "-", name).lower()
-versions = {plain(d.metadata["Name"]): d.version for d in metadata.distributions()}
-modules = {}
-for module, owners in metadata.packages_distributions().items():
-    for owner in owners:
-        modules.setdefault(plain(owner), []).append(module)
-broken = {}
-for name in json.loads(sys.argv[1]):
-    for module in modules.get(plain(name), []):
-        if module.startswith("_") or not module.isidentifier():
-            continue
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            broken[module] = f"{type(error).__name__}: {error}"
-print(json.dumps({"versions": versions, "broken": broken, "python": sys.version.split()[0]}))
-"""
-
-Say = Callable[[str], None]
+_DOWNLOADS = re.compile(r"Would download (\d+) package")
+_BEGUN = re.compile(r"\s*Downloading (\S+)")
+_DONE = re.compile(r"\s*Downloaded (\S+)")
+_INSTALLED = re.compile(r"\s*Installed (\d+) package")
+_CHATTER = re.compile(r"\s*(?:[+~-] \S+==|Using Python|Resolved |Audited |Would |Checked )")
+_FULL = ("No space left on device", "Disk quota exceeded")
+MIB = 1 << 20
 
 
-def build(
-    name: str, pins: Path, python: str, versions: Mapping[str, str], direct: Sequence[str], folder: Path, say: Say
-) -> dict[str, str]:
-    """Make the virtual environment `folder` and return its packages. Errors: EnvironmentBroken with the step."""
-    uv, environ = _uv(name), _environ()
-    code, lines = _run([uv, "venv", "--quiet", "--relocatable", "--python", _python(python), str(folder)], environ, say)
+def build(pins: Pins, folder: Path, say: Say, wheels: Path | None = None) -> dict[str, str]:
+    """Make the virtual environment `folder` and return its packages.
+
+    `wheels` is a folder that every package is taken from; then there is no network. Errors: EnvironmentBroken
+    with the step that failed.
+    """
+    uv, environ = find_uv(pins.name), _environ()
+    _venv(uv, environ, pins, folder)
+    source = ["--offline", "--no-index", "--find-links", str(wheels)] if wheels else []
+    inside = str(folder / "bin" / "python")
+    install = [uv, "pip", "install", "--python", inside, "--require-hashes", *source, "-r", str(pins.file)]
+    code, lines = step.run([*install, "--dry-run"], environ, silent)
     if code:
-        if any("No interpreter found" in line for line in lines):
-            raise EnvironmentBroken(
-                f"Environment '{name}' needs Python {python}, and there is none on this machine.",
-                hint=f"Put a python{python} on PATH, or set UV_PYTHON_DOWNLOADS=automatic.",
-            )
-        raise _broken(name, "uv venv", code, lines)
-    inside = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--python", str(inside), "--require-hashes", "--compile-bytecode", "--no-progress"]
-    code, lines = _run([*install, "-r", str(pins)], environ, say)
+        raise _failed(pins, "uv pip install", code, lines, folder, wheels)
+    plan = _Plan(pins, lines, say, "to download" if wheels is None else f"to take from {wheels}")
+    code, lines = step.run([*install, "--compile-bytecode", "--no-progress"], environ, plan)
     if code:
-        raise _broken(name, "uv pip install", code, lines)
-    code, lines = _run([uv, "pip", "check", "--python", str(inside)], environ, _silent)
+        raise _failed(pins, "uv pip install", code, lines, folder, wheels)
+    code, lines = step.run([uv, "pip", "check", "--python", inside], environ, silent)
     if code:
-        raise _broken(name, "uv pip check", code, lines)
-    say(f"Environment '{name}': importing what was installed")
-    return _prove(name, inside, folder, python, versions, direct)
-
-
-def _prove(
-    name: str, python: Path, folder: Path, wanted: str, versions: Mapping[str, str], direct: Sequence[str]
-) -> dict[str, str]:
-    """Import the packages that were asked for and compare versions with the pins. Errors: EnvironmentBroken."""
-    argv = [str(python), "-s", "-P", "-c", _PROBE, json.dumps(list(direct))]
-    code, lines = _run(argv, spawn.environment(python, folder), _silent)
-    answer = next((line for line in lines if line.startswith('{"versions"')), None)
-    if code or answer is None:
-        raise _broken(name, "importing", code, lines)
-    found = json.loads(answer)
-    problems = [f"{module} does not import: {why}" for module, why in found["broken"].items()]
-    # A pin may be for another platform (a marker in the file); what is there must be what is pinned.
-    for package, version in found["versions"].items():
-        if package in versions and versions[package] != version:
-            problems.append(f"{package} is {version}, expected {versions[package]}")
-    problems += [f"{package} is not installed" for package in map(plain, direct) if package not in found["versions"]]
-    if not str(found["python"]).startswith(f"{wanted}."):
-        problems.append(f"its Python is {found['python']}, expected {wanted}")
+        raise _failed(pins, "uv pip check", code, lines, folder, wheels)
+    say("importing what was installed")
+    versions, problems = envverify.installed(pins.name, folder, pins.python, pins.versions, pins.direct)
     if problems:
-        raise EnvironmentBroken(f"Environment '{name}' was installed and does not work: {'; '.join(problems)}.")
-    return {**found["versions"], "python": found["python"]}
+        raise EnvironmentBroken(f"Environment '{pins.name}' was installed and does not work: {'; '.join(problems)}.")
+    return versions
+
+
+class _Plan:
+    """Hears uv's dry run, says what is to come, then hears uv at work and says how far it is."""
+
+    def __init__(self, pins: Pins, dry_run: Sequence[str], say: Say, what: str = "to download") -> None:
+        self._say, self._weights, self._done = say, weigh(pins), 0
+        found = _DOWNLOADS.search("\n".join(dry_run))
+        count = int(found[1]) if found else 0
+        self._total = bytes_ = self._weights.download
+        unknown = len(pins.versions) - len(self._weights.by_name)
+        if not count:
+            say(f"nothing to download: uv's cache has all {len(pins.versions)} packages")
+        elif count >= len(pins.versions):
+            more = f" and {unknown} packages of unknown size" if unknown else ""
+            say(f"{what}: {count} packages, {_mib(bytes_)}{more}")
+        else:
+            rest = f"at most {_mib(bytes_)}; uv's cache has the others"
+            say(f"{what}: {count} of {len(pins.versions)} packages, {rest}")
+
+    def __call__(self, line: str) -> None:
+        if found := _BEGUN.match(line):
+            self._say(f"downloading {found[1]}{self._size(found[1])}")
+        elif found := _DONE.match(line):
+            self._done += self._weights.by_name.get(plain(found[1]), 0)
+            self._say(f"downloaded {found[1]}: {_mib(self._done)} of {_mib(self._total)}")
+        elif found := _INSTALLED.match(line):
+            self._say(f"{found[1]} packages installed")
+        elif not _CHATTER.match(line):
+            self._say(line.strip())
+
+    def _size(self, package: str) -> str:
+        size = self._weights.by_name.get(plain(package))
+        return f", {_mib(size)}" if size else ""
+
+
+def pythons() -> list[tuple[str, str]]:
+    """Version and path of each Python that uv finds here, once. Errors: EnvironmentBroken, OSError: no uv."""
+    argv = [find_uv("base"), "python", "list", "--only-installed", "--output-format", "json"]
+    _, lines = step.run(argv, _environ(), silent)
+    text = next((line for line in reversed(lines) if line.startswith("[{")), "[]")
+    first: dict[str, str] = {}
+    for row in json.loads(text):
+        first.setdefault(str(row["version"]), str(row["path"]))
+    return list(first.items())
 
 
 def size(folder: Path) -> int:
@@ -115,7 +124,8 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _uv(name: str) -> str:
+def find_uv(name: str) -> str:
+    """The builder. Errors: EnvironmentBroken where it is not installed beside the gateway."""
     try:
         import uv
 
@@ -125,6 +135,28 @@ def _uv(name: str) -> str:
             f"Environment '{name}' cannot be built: the builder uv is not installed beside the gateway ({error}).",
             hint="Run: make setup",
         ) from error
+
+
+def no_python(name: str, wanted: str) -> EnvironmentBroken:
+    """The error of a Python that is not there: which there are, and how to get it."""
+    try:
+        there = ", ".join(dict.fromkeys(version for version, _ in pythons())) or "none"
+    except (EnvironmentBroken, OSError):
+        there = "not known"
+    return EnvironmentBroken(
+        f"Environment '{name}' needs Python {wanted}, and there is none on this machine; found: {there}.",
+        hint=f"Put a python{wanted} on PATH (a package of the system, or pyenv), or let uv fetch one: "
+        f"UV_PYTHON_DOWNLOADS=automatic gateway doctor --install {name}",
+    )
+
+
+def _venv(uv: str, environ: dict[str, str], pins: Pins, folder: Path) -> None:
+    argv = [uv, "venv", "--quiet", "--relocatable", "--python", _python(pins.python), str(folder)]
+    code, lines = step.run(argv, environ, silent)
+    if code and any("No interpreter found" in line for line in lines):
+        raise no_python(pins.name, pins.python)
+    if code:
+        raise _failed(pins, "uv venv", code, lines, folder, None)
 
 
 def _python(wanted: str) -> str:
@@ -146,42 +178,27 @@ def _environ() -> dict[str, str]:
     return environ
 
 
-def _run(argv: Sequence[str], environ: Mapping[str, str], say: Say) -> tuple[int, list[str]]:
-    """Exit code and the last lines of what it said; `say` hears each line. Killed after STEP_S."""
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(environ),
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    lines: deque[str] = deque(maxlen=60)
-    clock = threading.Timer(STEP_S, family.kill, (process,))
-    clock.daemon = True
-    clock.start()
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(joblog.printable(line.rstrip()))
-            say(lines[-1])
-        return process.wait(), list(lines)
-    finally:
-        clock.cancel()
-        family.kill(process)
-        assert process.stdout is not None
-        process.stdout.close()
+def _failed(
+    pins: Pins, what: str, code: int, lines: Sequence[str], folder: Path, wheels: Path | None
+) -> EnvironmentBroken:
+    """The error of a step, with what helps: room on the disk, a wheel that lacks, or where packages come from."""
+    error = envverify.broken(pins.name, what, code, lines)
+    if any(word in line for line in lines for word in _FULL):
+        weights = weigh(pins)
+        needed = f"about {_mib(weights.installed)} here, and as much in uv's cache where it lacks them"
+        free = shutil.disk_usage(folder.parent).free
+        return EnvironmentBroken(
+            f"Environment '{pins.name}' could not be built: the disk is full. It needs {needed}; {_mib(free)} is free.",
+            hint="Free some (`gateway doctor --prune` removes outdated Environments, `uv cache prune` old packages), "
+            "or set MODEL_GATEWAY_ENVS and UV_CACHE_DIR to a larger disk.",
+        )
+    if wheels:
+        error.hint = (
+            f"Only {wheels} was looked into. Fill it where there is a network: "
+            f"python{pins.python} -m pip download --no-deps --require-hashes -r {pins.file.name} -d DIR"
+        )
+    return error
 
 
-def _broken(name: str, step: str, code: int, lines: Sequence[str]) -> EnvironmentBroken:
-    told = " | ".join(line.strip() for line in lines[-8:] if line.strip()) or "it said nothing"
-    return EnvironmentBroken(
-        f"Environment '{name}' could not be built: `{step}` ended with {code}: {told[:1500]}",
-        hint="Where packages come from: UV_DEFAULT_INDEX, UV_FIND_LINKS or PIP_FIND_LINKS.",
-    )
-
-
-def _silent(line: str) -> None:
-    """Nobody wants to hear it."""
+def _mib(count: int) -> str:
+    return f"{count / MIB:.0f} MiB" if count >= 10 * MIB else f"{count / MIB:.1f} MiB"

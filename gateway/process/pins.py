@@ -13,11 +13,12 @@ Rule 2: the digest is of the pin file, of the Python and of the machine: a chang
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -43,10 +44,11 @@ class Pins:
     direct: tuple[str, ...]  # what NAME.in asks for by name: each must import
 
     @classmethod
-    def read(cls, folder: Path, name: str) -> tuple[Pins, ...]:
+    def read(cls, folder: Path, name: str, links: Sequence[str] | None = None) -> tuple[Pins, ...]:
         """The pin files of `name`, the one to build first; none where NAME.in names no Python: it is no Environment.
 
-        Errors: EnvironmentBroken where a pin file cannot be read.
+        `links` are places of wheels, the user's find-links where None. Errors: EnvironmentBroken where a pin
+        file cannot be read.
         """
         wanted = (folder / f"{name}.in").read_text()
         found = _PYTHON.search(wanted)
@@ -58,7 +60,7 @@ class Pins:
         pins = [cls._file(folder / f"{name}.txt", name, title, found[1], direct)]
         if (variant := folder / f"{name}-{_VARIANT}.txt").exists():
             pins.append(cls._file(variant, name, title, found[1], direct))
-            if offered(pins[-1].versions, find_links()):
+            if offered(pins[-1].versions, find_links() if links is None else links):
                 pins.reverse()
         return tuple(pins)
 
@@ -78,6 +80,32 @@ class Pins:
             versions={plain(package): version for package, version in _PIN.findall(text)},
             direct=direct,
         )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Bytes of the packages of a pin file, as recorded beside it for Linux on x86-64.
+
+    `unknown` packages lack one of their two sizes, which counts for nothing in the sum.
+    """
+
+    download: int
+    installed: int
+    unknown: int
+    by_name: dict[str, int]  # to download
+
+
+def weigh(pins: Pins) -> Weights:
+    """What the packages of `pins` weigh, from sizes.json. Errors: none; what is not recorded is unknown."""
+    try:
+        recorded = json.loads((pins.file.parent / "sizes.json").read_text())
+    except (OSError, ValueError):
+        recorded = {}
+    rows = {name: recorded.get(f"{name}=={version}") or {} for name, version in pins.versions.items()}
+    by_name = {name: int(row["download"]) for name, row in rows.items() if row.get("download")}
+    installed = sum(int(row.get("installed") or 0) for row in rows.values())
+    unknown = sum(not (row.get("download") and row.get("installed")) for row in rows.values())
+    return Weights(sum(by_name.values()), installed, unknown, by_name)
 
 
 def plain(name: str) -> str:

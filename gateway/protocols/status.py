@@ -88,6 +88,7 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.JobError: Row(Code.INTERNAL),
     errors.EnvironmentMissing: Row(Code.FAILED_PRECONDITION),
     errors.EnvironmentBroken: Row(Code.INTERNAL),
+    errors.EnvironmentInUse: Row(Code.FAILED_PRECONDITION),
     errors.StoreError: Row(Code.INTERNAL),
     errors.RepositoryUnreadable: Row(Code.UNAVAILABLE, retry_after_s=1),
     errors.IllegalTransition: Row(Code.INTERNAL),
