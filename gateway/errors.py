@@ -24,6 +24,7 @@
      +-- DeadlineExceeded        the client's deadline passed before the answer
      +-- DropError               what lies in the folder is wrong
      |    +-- ModelTomlError     model.toml: every problem, together
+     |    +-- TritonConfigError  config.pbtxt: every problem, together
      |    +-- UnknownFormat      no format recognises the files
      |    +-- UnsupportedFormat  recognised by name, and not converted: the hint is the way out
      |    +-- AmbiguousFormat    two formats do, or two models share one folder
@@ -216,6 +217,12 @@ class ModelTomlError(_Problems, DropError):
     """model.toml is wrong: lists every problem, not the first."""
 
     subject = "model.toml"
+
+
+class TritonConfigError(_Problems, DropError):
+    """config.pbtxt is wrong, contradicts the model, or asks for what is not served: lists every problem."""
+
+    subject = "config.pbtxt"
 
 
 class UnknownFormat(DropError):

@@ -73,6 +73,7 @@ class ModelOptions:
     outputs: tuple[TensorOption, ...] = ()
     preprocess: Preprocess | None = None
     labels: str = ""
+    config_pbtxt: str = ""  # the text of Triton's config.pbtxt, where one lies beside the model
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +85,7 @@ class ModelOptions:
             "outputs": [option.to_json() for option in self.outputs],
             "preprocess": self.preprocess.to_json() if self.preprocess else None,
             "labels": self.labels,
+            "config_pbtxt": self.config_pbtxt,
         }
 
     @classmethod
@@ -98,12 +100,13 @@ class ModelOptions:
             outputs=tuple(TensorOption.from_json(o) for o in data["outputs"]),
             preprocess=Preprocess.from_json(preprocess) if preprocess else None,
             labels=data["labels"],
+            config_pbtxt=data.get("config_pbtxt", ""),
         )
 
     def digest_text(self) -> str:
         """What of this changes the artifact, as canonical JSON: the store's key holds its hash."""
         data = self.to_json()
-        del data["serve_failed"], data["isolation"]
+        del data["serve_failed"], data["isolation"], data["config_pbtxt"]
         data["verify"] = "off" if self.verify == "off" else "on"
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
 

@@ -50,12 +50,15 @@ def server_metadata(*, shared_memory: bool) -> dict[str, Any]:
 
 
 def kserve_status(error: BaseException, request_id: str) -> Status:
-    """As status_of; a full queue is UNAVAILABLE and ALREADY_EXISTS is HTTP 400, as in Triton."""
+    """As status_of; as in Triton a full queue is UNAVAILABLE, ALREADY_EXISTS is HTTP 400, and there is no
+    FAILED_PRECONDITION."""
     status = status_of(error, request_id)
     if isinstance(error, Overloaded):
         return Status(Code.UNAVAILABLE, HTTP_OF[Code.UNAVAILABLE], status.text, status.retry_after_s)
     if status.code is Code.ALREADY_EXISTS:
         return Status(status.code, 400, status.text)
+    if status.code is Code.FAILED_PRECONDITION:  # a model that cannot be served, as the answer to a load
+        return Status(Code.INVALID_ARGUMENT, 400, status.text)
     return status
 
 

@@ -78,8 +78,21 @@ class KServeGrpc:
             "CudaSharedMemoryRegister": lambda _: service.cuda_register(),
             "CudaSharedMemoryUnregister": lambda _: {},
         }
-        methods = {name: _plain(name, call) for name, call in plain.items()}
+        methods = {name: _plain(name, _without_call(call)) for name, call in plain.items()}
+        methods |= {name: _plain(name, call) for name, call in self._repository().items()}
         return {**methods, "ModelInfer": self.infer}
+
+    def _repository(self) -> dict[str, Callable[[Any, Call], Any]]:
+        repository = self._service.repository
+        return {
+            "RepositoryIndex": lambda r, _: {"models": repository.index(r.repository_name, ready=r.ready)},
+            "RepositoryModelLoad": lambda r, call: repository.load(
+                r.repository_name, r.model_name, _parameters(r.parameters), call.own_deadline
+            ),
+            "RepositoryModelUnload": lambda r, call: repository.unload(
+                r.repository_name, r.model_name, _parameters(r.parameters), call.own_deadline
+            ),
+        }
 
     def _serve(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def serve(body: bytes, context: Any) -> bytes:
@@ -96,7 +109,9 @@ class KServeGrpc:
         started, remaining = time.monotonic(), context.time_remaining()
         limit = self._service.limits.request_s
         given = next((value for key, value in context.invocation_metadata() if key == "x-request-id"), None)
-        return Call(started + (limit if remaining is None else remaining), request_id_of(given))
+        call = Call(started + (limit if remaining is None else remaining), request_id_of(given))
+        call.own_deadline = None if remaining is None else call.deadline
+        return call
 
     async def _observed(self, method: Method, body: bytes, call: Call) -> tuple[bytes, Status | None]:
         """(answer, None) or (b"", what went wrong); tells the observer."""
@@ -232,12 +247,16 @@ class KServeGrpc:
         return {"settings": {key: {kinds[type(value)]: value} for key, value in found.items()}}
 
 
-def _plain(name: str, call: Callable[[Any], Any]) -> Method:
+def _without_call(method: Callable[[Any], Any]) -> Callable[[Any, Call], Any]:
+    return lambda request, _: method(request)
+
+
+def _plain(name: str, method_of: Callable[[Any, Call], Any]) -> Method:
     """A method whose answer is small: a dict in protobuf's JSON form, or None for an empty message."""
     kind, answer_kind = message(f"inference.{name}Request"), message(f"inference.{name}Response")
 
-    async def method(body: bytes, _: Call) -> bytes:
-        answer = call(_parse(kind, body))
+    async def method(body: bytes, call: Call) -> bytes:
+        answer = method_of(_parse(kind, body), call)
         if asyncio.iscoroutine(answer):
             answer = await answer
         return bytes(json_format.ParseDict(answer or {}, answer_kind()).SerializeToString())

@@ -75,6 +75,7 @@ class Call:
     request_id: str
     model: str = ""  # set once the model is known to exist
     version: int | None = None
+    own_deadline: float | None = None  # the caller's, where it brought one: for calls that may take minutes
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ class Inference:
 
 def has_batch(lease: Lease) -> bool:
     """The first dimension is a batch: config.pbtxt says so, or verification has shown it."""
-    return lease.max_rows > 0 or lease.signature.batched
+    return lease.signature.batched if lease.max_rows is None else lease.max_rows > 0
 
 
 def _refuse_sequences(parameters: Mapping[str, Any]) -> None:
@@ -246,7 +247,8 @@ def _quoted(names: Sequence[str]) -> str:
 def _output(array: Array, wanted: Wanted, lease: Lease, batched: bool) -> Output:
     if wanted.classes:
         signature = lease.signature
-        labels = signature.labels if signature.outputs[0].name == wanted.name else ()
+        labelled = lease.labels_for or signature.outputs[0].name
+        labels = signature.labels if labelled == wanted.name else ()
         array = classify(array, wanted.classes, labels, batched=batched, name=wanted.name)
     return Output(wanted.name, array, wanted)
 

@@ -31,6 +31,7 @@ from gateway.protocols.kserve_service import KServe
 
 PROTOCOL = "kserve-rest"
 HEADER_LENGTH = b"inference-header-content-length"
+_REPOSITORY = "/v2/repository(?:/((?!models/)[^/]+))?"
 _MODEL = r"/v2/models/([^/]+)(?:/versions/([0-9]+))?"
 
 Handler = Callable[[Request, "re.Match[str]", Call], Any]
@@ -56,6 +57,9 @@ class KServeRest:
             (_MODEL + "/ready", Scope.OPEN, read, self._model_ready),
             (_MODEL + "/config", Scope.METADATA, read, self._config),
             (_MODEL + "/stats", Scope.METADATA, read, self._stats),
+            (_REPOSITORY + "/index", Scope.METADATA, ("POST",), self._index),
+            (_REPOSITORY + "/models/([^/]+)/load", Scope.MANAGE, manage, self._load),
+            (_REPOSITORY + "/models/([^/]+)/unload", Scope.MANAGE, manage, self._unload),
             ("/v2/trace/setting", Scope.METADATA, read, self._trace),
             ("/v2/trace/setting", Scope.MANAGE, manage, self._trace),
             (r"/v2/models/([^/]+)/trace/setting", Scope.METADATA, read, self._trace),
@@ -136,6 +140,24 @@ class KServeRest:
         answer = await self._service.inference.run(decoded.request, call, decoded.inputs)
         return encode(answer, decoded)
 
+    # -- the repository
+
+    def _index(self, request: Request, match: re.Match[str], _: Call) -> list[Any]:
+        ready = _object(request, self._service).get("ready", False)
+        if not isinstance(ready, bool):
+            raise InvalidRequest(f"Unable to parse 'ready': {quote(ready)}, expected true or false.")
+        return self._service.repository.index(unquote(match[1] or ""), ready=ready)
+
+    async def _load(self, request: Request, match: re.Match[str], call: Call) -> None:
+        parameters = _parameters(_object(request, self._service))
+        name = unquote(match[2])
+        await self._service.repository.load(unquote(match[1] or ""), name, parameters, call.own_deadline)
+
+    async def _unload(self, request: Request, match: re.Match[str], call: Call) -> None:
+        parameters = _parameters(_object(request, self._service))
+        name = unquote(match[2])
+        await self._service.repository.unload(unquote(match[1] or ""), name, parameters, call.own_deadline)
+
     # -- settings
 
     def _trace(self, request: Request, match: re.Match[str], _: Call) -> dict[str, Any]:
@@ -188,6 +210,13 @@ def _object(request: Request, service: KServe) -> dict[str, Any]:
     found = loads(request.body, service.limits.max_json_depth)
     if not isinstance(found, dict):
         raise InvalidRequest(f"the body is {quote(found)}, expected a JSON object.")
+    return found
+
+
+def _parameters(document: dict[str, Any]) -> dict[str, Any]:
+    found = document.get("parameters", {})
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"Unable to parse 'parameters': {quote(found)} is not an object.")
     return found
 
 

@@ -10,8 +10,10 @@ from gateway.errors import InvalidRequest, ModelNotFound, UnsupportedType
 from gateway.protocols import kserve
 from gateway.protocols.kserve_config import model_config
 from gateway.protocols.kserve_infer import Inference
+from gateway.protocols.kserve_repository import ModelRepository
 from gateway.protocols.kserve_settings import LogSettings, Tracer, Value
 from gateway.protocols.shared_memory import SharedMemory
+from gateway.serving.control import Control
 from gateway.serving.observe import Observe
 from gateway.serving.predict import Predictor
 
@@ -19,8 +21,9 @@ from gateway.serving.predict import Predictor
 class KServe:
     """What gRPC and REST share. Lives in one event loop."""
 
-    def __init__(self, predictor: Predictor, settings: Settings, observe: Observe) -> None:
+    def __init__(self, predictor: Predictor, settings: Settings, observe: Observe, control: Control) -> None:
         self.predictor = predictor
+        self.repository = ModelRepository(predictor, control)
         self.limits = settings.limits
         self.observe = observe
         self.memory = SharedMemory(allowed=settings.shared_memory)

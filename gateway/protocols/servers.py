@@ -107,7 +107,7 @@ class Servers:
         self._control = control
         self._observe = observe
         self._metrics_page = metrics_page
-        self._kserve = KServe(predictor, settings, observe)
+        self._kserve = KServe(predictor, settings, observe, control)
         self._credentials: Reread[Book] | None = None
         self._certificates: Certificates | None = None
         self._access = Access(

@@ -2,8 +2,8 @@
 
 Rule 1: a Drop's files are plain files of ours: no links, no hard links shared with anybody.
 Rule 2: `digest` depends on the bytes and relative names of all files (labels and vectors
-        included), and on nothing else: not on time, place or machine. model.toml is left out:
-        what it says is in `options`, and the store's key takes from it what changes the artifact.
+        included), and on nothing else: not on time, place or machine. model.toml and config.pbtxt are left
+        out: what they say is in `options`, and the store's key takes from it what changes the artifact.
 Rule 3: the bytes that are hashed are the bytes that are kept; files that changed between the
         scan and the end of the copy make no Drop (DropChanged).
 """
@@ -17,20 +17,20 @@ import stat
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import config
-from gateway.core import modeltoml
+from gateway.core import modeltoml, tritonconfig
 from gateway.core.modeltoml import ModelOptions
 from gateway.errors import DropChanged, DropError, JobCancelled
 from gateway.formats.base import Source
 from gateway.repository import fs, unpack
 from gateway.repository.index import Index, Known
-from gateway.repository.seen import VECTORS, Seen, look_at, parse_options
+from gateway.repository.seen import VECTORS, Seen, look_at, parse_options, triton_text
 from gateway.repository.store import Store
 from gateway.repository.walk import FileStat
 
@@ -192,8 +192,9 @@ def _size(path: Path) -> int:
 
 
 def _kept(seen: Seen) -> list[FileStat]:
-    """The files that the copy holds: all but model.toml."""
-    return [file for file in seen.files if file.name != modeltoml.FILE or not file.owner]
+    """The files that the copy holds: all but model.toml and config.pbtxt."""
+    said = (modeltoml.FILE, tritonconfig.FILE)
+    return [file for file in seen.files if file.name not in said or not file.owner]
 
 
 def _copy(seen: Seen, folder: Path, cancel: threading.Event | None) -> str:
@@ -277,6 +278,23 @@ def _chunks(seen: Seen, file: FileStat, descriptor: int) -> Iterator[bytes]:
 def _owner_says(seen: Seen, labels_below: Path) -> tuple[ModelOptions, tuple[str, ...]]:
     """Options, and the labels from the folder that holds them. Errors: ModelTomlError, DropError, DropChanged."""
     owner = {file.name: file for file in seen.files if file.owner}
+    options, labels = _toml_says(seen, owner, labels_below)
+    triton = owner.get(tritonconfig.FILE)
+    if triton is None:
+        return options, labels
+    assert seen.place.triton is not None, "the file came from there"
+    shown = seen.place.shown_toml(seen.place.triton)
+    with _opened(seen, triton) as descriptor:
+        text = triton_text(b"".join(_chunks(seen, triton, descriptor)), shown)
+    named = tritonconfig.parse(text, where=shown).labels[1]
+    if named and not options.labels:
+        if named not in owner:
+            raise _changed(seen)
+        labels = read_labels(labels_below / named, f"{shown}: labels '{named}'")
+    return replace(options, config_pbtxt=text), labels
+
+
+def _toml_says(seen: Seen, owner: Mapping[str, FileStat], labels_below: Path) -> tuple[ModelOptions, tuple[str, ...]]:
     toml = owner.get(modeltoml.FILE)
     if toml is None:
         return ModelOptions(), ()

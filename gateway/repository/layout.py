@@ -16,6 +16,7 @@ from pathlib import Path
 from gateway.archive import SUFFIXES
 from gateway.core.modeltoml import FILE as MODEL_TOML
 from gateway.core.names import is_model_name
+from gateway.core.tritonconfig import FILE as TRITON_CONFIG
 from gateway.errors import AmbiguousFormat, DropError, GatewayError
 from gateway.recognise.registry import loose_suffixes
 from gateway.repository.walk import is_ignored, names_in, printable, resolve
@@ -54,6 +55,11 @@ class Place:
     tomls: tuple[Path, ...] = ()
     problem: GatewayError | None = None
     named: bool = False
+
+    @property
+    def triton(self) -> Path | None:
+        """Where Triton's config.pbtxt would lie: in the model's folder, beside the version folders."""
+        return None if self.file or not self.tomls else self.tomls[-1].parent / TRITON_CONFIG
 
     def shown_toml(self, toml: Path) -> str:
         return printable(os.path.relpath(toml, self.boundary))

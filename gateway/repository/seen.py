@@ -1,6 +1,7 @@
 """What lies at one place of a repository: its files, the owner's among them, and what is wrong with them.
 
-Rule 1: the only file read here is model.toml, for the name of the labels file that belongs to the drop.
+Rule 1: the only files read here are model.toml and config.pbtxt, for the name of the labels file that belongs
+        to the drop, and for what is wrong with them.
 Rule 2: sizes and counts are checked before anything is opened: a 10 GB file costs one `stat`.
 """
 
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gateway import config
-from gateway.core import modeltoml
-from gateway.errors import DropError, DropTooLarge, GatewayError, ModelTomlError, UnsafeDrop
+from gateway.core import modeltoml, tritonconfig
+from gateway.errors import DropError, DropTooLarge, GatewayError, ModelTomlError, TritonConfigError, UnsafeDrop
 from gateway.formats.base import Source
 from gateway.repository.layout import Place, companions
 from gateway.repository.walk import FileStat, Walk, names_in, printable
@@ -135,35 +136,86 @@ def _problem(place: Place, walk: Walk, files: tuple[FileStat, ...]) -> GatewayEr
 
 
 def _sort_out(place: Place, walk: Walk) -> tuple[FileStat, ...]:
-    """Tell the model's files from the owner's (model.toml, labels, vectors), and add those that lie elsewhere."""
+    """Tell the model's files from the owner's (model.toml, config.pbtxt, labels, vectors), wherever those lie."""
     toml = next((path for path in place.tomls if os.path.lexists(path)), None)
-    labels = ""
-    if toml is not None:
-        shown = place.shown_toml(toml)
-        walk.file(str(toml), modeltoml.FILE, shown, owner=True)
-        found = next((f for f in walk.files if f.owner and f.name == modeltoml.FILE), None)
-        if found is not None:
-            try:
-                labels = read_options(found, shown).labels
-            except GatewayError as error:
-                walk.unsafe.append(error)
-            except FileNotFoundError:
-                walk.gone = True
-        if labels:
-            path = toml.parent / labels
-            if os.path.lexists(path):
-                walk.file(str(path), labels, f"{shown}: labels", owner=True)
-            else:
-                walk.unsafe.append(DropError(f"{shown} names the labels '{labels}', which do not lie beside it."))
+    labels = "" if toml is None else _take_toml(place, toml, walk)
+    if place.triton is not None and os.path.lexists(place.triton):
+        _take_triton(place, place.triton, walk, with_labels=not labels)
     elsewhere = {f.path for f in walk.files if f.owner}
     files: dict[tuple[bool, str], FileStat] = {}
     for file in walk.files:
-        if not file.owner and (file.path in elsewhere or file.name == modeltoml.FILE):
+        if not file.owner and (file.path in elsewhere or file.name in (modeltoml.FILE, tritonconfig.FILE)):
             continue
         if VECTORS.fullmatch(file.name) and not place.file:
             file = replace(file, owner=True)
         files[file.owner, file.name] = file
     return tuple(files[key] for key in sorted(files))
+
+
+def _take_toml(place: Place, toml: Path, walk: Walk) -> str:
+    """model.toml and the labels file that it names; the latter's name."""
+    shown = place.shown_toml(toml)
+    walk.file(str(toml), modeltoml.FILE, shown, owner=True)
+    found = next((f for f in walk.files if f.owner and f.name == modeltoml.FILE), None)
+    labels = ""
+    if found is not None:
+        try:
+            labels = read_options(found, shown).labels
+        except GatewayError as error:
+            walk.unsafe.append(error)
+        except FileNotFoundError:
+            walk.gone = True
+    if labels:
+        _take_labels(toml.parent / labels, labels, shown, walk)
+    return labels
+
+
+def _take_triton(place: Place, path: Path, walk: Walk, *, with_labels: bool) -> None:
+    """config.pbtxt, and the labels file that it names where model.toml names none."""
+    shown = place.shown_toml(path)
+    walk.file(str(path), tritonconfig.FILE, shown, owner=True)
+    found = next((f for f in walk.files if f.owner and f.name == tritonconfig.FILE), None)
+    if found is None:
+        return
+    try:
+        # In a repository a model is named for its folder; a folder of the command line may be called anything.
+        loose = place.boundary == str(place.folder)
+        labels = read_triton(found, shown, "" if loose else place.model).labels[1]
+    except GatewayError as error:
+        walk.unsafe.append(error)
+        return
+    except FileNotFoundError:
+        walk.gone = True
+        return
+    if labels and with_labels:
+        _take_labels(path.parent / labels, labels, shown, walk)
+
+
+def _take_labels(path: Path, name: str, shown: str, walk: Walk) -> None:
+    if os.path.lexists(path):
+        walk.file(str(path), name, f"{shown}: labels", owner=True)
+    else:
+        walk.unsafe.append(DropError(f"{shown} names the labels '{name}', which do not lie beside it."))
+
+
+def read_triton(file: FileStat, shown: str, model: str) -> tritonconfig.TritonConfig:
+    """config.pbtxt as facts; read again only when the file changes. Errors: TritonConfigError, OSError."""
+    return _read_triton(str(file.path), shown, model, file.size, file.mtime_ns, file.ctime_ns, file.inode)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_triton(path: str, shown: str, model: str, size: int, *unchanged: int) -> tritonconfig.TritonConfig:
+    if size > MAX_TOML_BYTES:
+        raise TritonConfigError([f"{size} bytes, expected at most {MAX_TOML_BYTES}"], where=shown)
+    return tritonconfig.parse(triton_text(Path(path).read_bytes(), shown), where=shown, model=model)
+
+
+def triton_text(data: bytes, shown: str) -> str:
+    """Errors: TritonConfigError that names the file."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TritonConfigError([f"not UTF-8 text: byte {error.start}"], where=shown) from None
 
 
 def read_options(file: FileStat, shown: str) -> modeltoml.ModelOptions:

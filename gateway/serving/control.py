@@ -19,6 +19,9 @@ from gateway.core.policy import NEWEST, Versions
 from gateway.core.version import State
 from gateway.serving.predict import ModelStatus
 
+CONFIG_PBTXT = "config_pbtxt"
+"""Key of Wanted.extra: the text of a config.pbtxt that stands for the one beside the model."""
+
 MANAGEMENT, LOAD, RELOAD, CONFIG, REPOSITORY = SOURCES = (
     "management",
     "load",

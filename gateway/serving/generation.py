@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event as Cancel
 from typing import Any
 
+from gateway.core import tritonconfig
 from gateway.core.artifact import Artifact
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.policy import Candidate
-from gateway.core.signature import Signature
+from gateway.core.signature import SERVING_DEFAULT, Signature
+from gateway.core.tritonconfig import TritonConfig
 from gateway.core.version import Event, State, after
-from gateway.errors import DeadlineExceeded, GatewayError, ModelNotReady, WorkerDied
+from gateway.errors import DeadlineExceeded, GatewayError, ModelNotReady, TritonConfigError, WorkerDied
 from gateway.repository.source import Seen
 from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
@@ -64,6 +66,9 @@ class Generation:
     runtime: Runtime | None = None
     batcher: Batcher | None = None
     signatures: dict[str, Signature] = field(default_factory=dict)
+    override: str = ""  # a config.pbtxt that came with a call; stands for the one in the drop
+    config: TritonConfig | None = None
+    config_problem: str = ""  # why an override was not taken over
     placement: dict[str, str] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=Statistics)
     leases: int = 0
@@ -88,6 +93,15 @@ class Generation:
     def answers(self) -> bool:
         """A request may be given to it: it serves, or its worker is being started again."""
         return self.state is State.AVAILABLE or (self.state is State.LOADING and bool(self.deaths))
+
+    @property
+    def config_text(self) -> str:
+        return self.override or self.options.config_pbtxt
+
+    def configure(self) -> None:
+        """Take its signatures from the artifact, as config.pbtxt restricts them. Errors: TritonConfigError."""
+        assert self.artifact is not None, "only what is proven is configured"
+        self.config, self.signatures = configured(self.config_text, self.artifact.signatures)
 
     def candidate(self) -> Candidate:
         return Candidate(self.version, self.number, self.state, self.present, self.served)
@@ -123,10 +137,23 @@ class Generation:
             self.on_idle()
 
 
+def configured(text: str, signatures: Iterable[Signature]) -> tuple[TritonConfig | None, dict[str, Signature]]:
+    """What config.pbtxt makes of a model's signatures; "" makes nothing of them. Errors: TritonConfigError."""
+    found = {signature.name: signature for signature in signatures}
+    if not text:
+        return None, found
+    config = tritonconfig.parse(text)
+    main = found.get(SERVING_DEFAULT) or next(iter(found.values()))
+    problems = tritonconfig.disagreements(config, main)
+    if problems:
+        raise TritonConfigError(problems, hint="The file must describe the model that lies beside it, or say nothing.")
+    return config, {**found, main.name: tritonconfig.narrowed(config, main)}
+
+
 class GenerationLease(Lease):
     """One request's hold on a generation."""
 
-    __slots__ = ("_generation", "_held", "artifact", "model", "signature", "version")
+    __slots__ = ("_generation", "_held", "artifact", "labels_for", "max_rows", "model", "signature", "version")
 
     def __init__(self, generation: Generation, signature: Signature) -> None:
         self._generation = generation
@@ -135,6 +162,9 @@ class GenerationLease(Lease):
         self.version = generation.version
         self.signature = signature
         self.artifact = generation.artifact.digest if generation.artifact else ""
+        self.max_rows, self.labels_for = None, ""
+        if generation.config is not None:
+            self.max_rows, self.labels_for = generation.config.max_batch_size, generation.config.labels[0]
 
     async def predict(self, call: PredictCall) -> PredictResponse:
         """A prediction changes nothing, so one whose worker died is run once more when it is back."""

@@ -10,8 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from gateway.config import Settings
+from gateway.config import Batch, Settings
 from gateway.core.version import Event, State
 from gateway.errors import GatewayError, WorkerDied
 from gateway.repository.store import Store
@@ -58,6 +59,7 @@ class Loading:
             await asyncio.sleep(wait_s)
         isolated = generation.options.isolation == "process"
         try:
+            generation.configure()
             loaded = await self._fleet.call(
                 self._fleet.loading,
                 lambda: load(
@@ -77,11 +79,10 @@ class Loading:
     def _serve(self, generation: Generation, loaded: Loaded) -> None:
         assert generation.stored is not None
         generation.runtime, generation.placement = loaded.runtime, loaded.placement
-        generation.signatures = {s.name: s for s in generation.stored.artifact.signatures}
         statistics = generation.statistics = self._metrics.statistics(generation.model, generation.version)
         generation.batcher = Batcher(
             loaded.runtime,
-            self._settings().batch,
+            _batch(self._settings().batch, generation),
             label=f"model {generation.model!r} version {generation.version}",
             on_batch=self._metrics.batch_observer(generation.model, generation.version),
             on_lost=lambda error: self._lost(generation, error),
@@ -145,3 +146,9 @@ class Loading:
     def unpin(self, generation: Generation) -> None:
         if generation.stored is not None and generation.state in (State.DRAINING, State.RETIRED):
             self._store.unpin(generation.stored.key)
+
+
+def _batch(batch: Batch, generation: Generation) -> Batch:
+    """Joined runs have no more rows than the owner's config.pbtxt allows."""
+    most = generation.config.max_batch_size if generation.config else None
+    return replace(batch, max_rows=min(batch.max_rows, most)) if most else batch

@@ -18,14 +18,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
-from gateway.core.policy import Action, next_step
+from gateway.core import tritonconfig
+from gateway.core.policy import NEWEST, Action, Versions, next_step
 from gateway.core.signature import SERVING_DEFAULT, Signature
 from gateway.core.version import Event, State
-from gateway.errors import ModelNotFound, ShuttingDown, UnknownSignature
+from gateway.errors import ModelNotFound, ShuttingDown, TritonConfigError, UnknownSignature
 from gateway.repository.source import Repository, Seen
 from gateway.repository.store import Store
 from gateway.serving import views
-from gateway.serving.control import REPOSITORY, Wanted
+from gateway.serving.control import CONFIG_PBTXT, REPOSITORY, Wanted
 from gateway.serving.failures import Failures
 from gateway.serving.fleet import Fleet
 from gateway.serving.generation import Generation
@@ -320,11 +321,37 @@ class Manager:
         """What is asked of a model, by whichever source has it."""
         return self.sources.get(name) or self.sources.of_repository(name)
 
+    def _versions(self, row: Wanted, generations: Sequence[Generation]) -> Versions:
+        """Which versions are wanted: what a source says, else what the version_policy of config.pbtxt says."""
+        override = str(row.extra.get(CONFIG_PBTXT, ""))
+        for generation in generations:
+            self._override(generation, override)
+        text = override or next((g.config_text for g in reversed(generations) if g.present), "")
+        if row.versions != NEWEST or not text:
+            return row.versions
+        try:
+            return tritonconfig.parse(text).versions or row.versions
+        except TritonConfigError:  # the generation says so itself
+            return row.versions
+
+    def _override(self, generation: Generation, text: str) -> None:
+        """A config.pbtxt that came with a call, or "" when it counts no more; what serves takes it over at once."""
+        if generation.override == text:
+            return
+        before, generation.override, generation.config_problem = generation.override, text, ""
+        if generation.state is State.AVAILABLE:
+            try:
+                generation.configure()
+            except TritonConfigError as error:
+                generation.override, generation.config_problem = before, error.explain()
+                log.warning("%s: %s; it serves as it did", generation, error, extra={"model": generation.model})
+
     def advance(self, name: str) -> None:
         """Ask the policy until it has nothing to say, and do what it says."""
         generations, row = self.fleet.of(name), self.row(name)
+        versions = self._versions(row, generations)
         for _ in range(8 * len(generations) + 8):  # a bound: a policy that never ends must not hang the loop
-            step = next_step([g.candidate() for g in generations if g.settled], row.versions)
+            step = next_step([g.candidate() for g in generations if g.settled], versions)
             if step is None:
                 break
             chosen = next(g for g in generations if (g.version, g.number) == (step.version, step.generation))

@@ -63,7 +63,8 @@ class Lease(ABC):
     version: int
     signature: Signature
     artifact: str
-    max_rows: int = 0  # config.pbtxt's max_batch_size: requests of more rows are refused; 0: no limit
+    max_rows: int | None  # config.pbtxt's max_batch_size; None where it says nothing, 0 where it says: no batch
+    labels_for: str  # the output whose classes `signature.labels` names; "" is the first
 
     @abstractmethod
     async def predict(self, call: PredictCall) -> PredictResponse:

@@ -33,7 +33,7 @@ class Model:
     signature: Signature
     versions: tuple[int, ...] = (1,)
     signatures: Mapping[str, Signature] = field(default_factory=dict)
-    max_rows: int = 0
+    max_rows: int | None = None
 
     def all_signatures(self) -> dict[str, Signature]:
         return {SERVING_DEFAULT: self.signature, **self.signatures}
@@ -49,7 +49,7 @@ class DoubleLease(Lease):
     def __init__(self, predictor: Double, found: Model, name: str, version: int, signature: Signature) -> None:
         self._predictor, self._found = predictor, found
         self.model, self.version, self.signature, self.artifact = name, version, signature, "double"
-        self.max_rows = found.max_rows
+        self.max_rows, self.labels_for = found.max_rows, ""
         predictor.leases += 1
 
     async def predict(self, call: PredictCall) -> PredictResponse:

@@ -123,7 +123,7 @@ CASES = {
         ("a holds version folders (2) and files beside them (m.onnx)", "such as a/3/"),
     ),
     "versions and papers at once": Case(
-        {"a/2/m.onnx": M, "a/config.pbtxt": "x", "a/notes.md": "x"}, {"a/2": ["m.onnx"]}
+        {"a/2/m.onnx": M, "a/labels.pbtxt": "x", "a/notes.md": "x"}, {"a/2": ["m.onnx"]}
     ),
     "a file and a folder of one name": Case(
         {"a.onnx": M, "a/1/m.onnx": M}, {"a/1": AmbiguousFormat}, ("a/1 and a.onnx each claim to be version 1",)
