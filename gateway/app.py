@@ -22,6 +22,7 @@ import uvloop
 from gateway import board, logs
 from gateway.config import Settings
 from gateway.convert.run import Converter
+from gateway.errors import GatewayError
 from gateway.process.environments import Environments
 from gateway.process.sandbox import protect_gateway
 from gateway.protocols.servers import Servers
@@ -32,6 +33,7 @@ from gateway.serving.manager import Manager
 from gateway.serving.metrics import Metrics
 from gateway.serving.prover import Prover
 from gateway.serving.recorder import Recorder
+from gateway.serving.registrar import Registrar, parse_models
 
 log = logging.getLogger("gateway")
 
@@ -53,18 +55,33 @@ class App:
         watched = None if str(settings.repository) == "-" else self.repository
         self.manager = Manager(settings, watched, self.store, self.prover, self.metrics)
         self.control = Controller(self.manager, settings.store / "uploads")
-        self.servers = Servers(settings, self.manager, self.metrics.page, Recorder(self.metrics), self.control)
+        self.registrar = Registrar(settings, self.control)
+        self.servers = Servers(
+            settings, self.manager, self.metrics.page, Recorder(self.metrics), self.control, self.registrar
+        )
+        self._registering: asyncio.Task[None] | None = None
 
     async def start(self) -> dict[str, str]:
         """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""
         self.store.open()
         addresses = await self.servers.start()
         self.manager.start()
+        self._registering = asyncio.create_task(self._register_models())
         return addresses
+
+    async def _register_models(self) -> None:
+        """The models of the settings (`management.models`). One that cannot be had costs no other."""
+        for name, place in parse_models(self.settings.management.models):
+            try:
+                await self.registrar.at_start(name, place)
+            except GatewayError as error:
+                log.error("management.models: %s: %s", name or place, error.explain())
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain and stop: not ready, no new work, in-flight requests finish within `grace_s`."""
         self.manager.begin_drain()
+        if self._registering is not None:
+            self._registering.cancel()
         await self.servers.drain(self.settings.drain_s if grace_s is None else grace_s)
         await self.servers.stop()
         await self.manager.stop()

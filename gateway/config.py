@@ -100,6 +100,15 @@ class Auth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Management:
+    allowed_urls: str = ""  # comma list of addresses below which POST /models may fetch models; none unless said
+    model_store: str = ""  # folder below which POST /models may name files; empty means: none
+    models: str = ""  # comma list NAME=PLACE of models that are registered at the start, as POST /models does
+    torchserve: bool = False  # POST /models and its like answer as TorchServe does, not as multi-model-server
+    fetch_s: float = 600.0  # longest download of a model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compat:
     on: bool = False  # listen on each server's usual ports as that server alone; --compat-ports
     tfs_grpc_port: int = 8500  # a port that one of the four listeners already has stays with that listener
@@ -151,6 +160,7 @@ class Settings:
     runtime: Runtime = field(default_factory=Runtime)
     tls: Tls = field(default_factory=Tls)
     auth: Auth = field(default_factory=Auth)
+    management: Management = field(default_factory=Management)
     compat: Compat = field(default_factory=Compat)
     tfserving: Tfserving = field(default_factory=Tfserving)
 

@@ -12,6 +12,7 @@
      |    +-- ModelNotFound      no such model, or no such version of it
      |    +-- UnknownSignature   the model has no signature of that name
      |    +-- Unauthenticated    no credential that is known came with it
+     |    +-- DownloadFailed     a model could not be fetched from its URL
      |    +-- Forbidden          the caller is known, or is where it is, and may not do this
      |    +-- ModelExists        the name or the version is taken
      |    +-- LabelUnavailable   a label for a version that does not serve
@@ -167,6 +168,10 @@ class UnknownSignature(RequestError):
 
 class Unauthenticated(RequestError):
     """No credential that is known came with the request."""
+
+
+class DownloadFailed(RequestError):
+    """A model could not be fetched from its URL."""
 
 
 class Forbidden(RequestError):

@@ -35,10 +35,6 @@ class DefaultVersion(RequestError):
     """The default version of a model cannot be removed while others are there."""
 
 
-class DownloadFailed(RequestError):
-    """A model could not be fetched from its URL."""
-
-
 class NoWorker(Unavailable):
     """The model is registered and nothing of it serves."""
 
@@ -47,7 +43,8 @@ TYPES: tuple[tuple[type[errors.GatewayError], int, str], ...] = (
     (NoSuchVersion, 404, "ModelVersionNotFoundException"),
     (errors.ModelNotFound, 404, "ModelNotFoundException"),
     (DefaultVersion, 403, "InvalidModelVersionException"),
-    (DownloadFailed, 400, "DownloadModelException"),
+    (errors.DownloadFailed, 400, "DownloadModelException"),
+    (errors.ModelExists, 409, "ConflictStatusException"),
     (errors.Unauthenticated, 401, "InvalidKeyException"),
     (errors.Forbidden, 403, "IllegalArgumentException"),
     (errors.TooLarge, 413, "RequestEntityTooLargeException"),

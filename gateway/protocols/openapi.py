@@ -122,6 +122,33 @@ def _mms() -> Iterable[Operation]:
     yield Operation("GET", "/api-description", "the same", "mms", Scope.METADATA, result=OBJECT)
 
 
+def _mms_management() -> Iterable[Operation]:
+    def manage(method: str, path: str, summary: str, result: Schema, *answers: int, **more: Any) -> Operation:
+        scope = Scope.METADATA if method in ("GET", "OPTIONS") else Scope.MANAGE
+        codes = (401, 403, *answers)
+        return Operation(method, path, summary, "mms", scope, result=result, answers=codes, port="admin", **more)
+
+    yield manage(
+        "GET", "/models", "the models, in pages", _object(models=_list(OBJECT)),
+        query={"limit": TEXT, "next_page_token": TEXT},
+    )  # fmt: skip
+    yield manage(
+        "POST", "/models", "register a model of the model store or of an allowed URL", _STATUS,
+        400, 404, 409, 413, 503, 504, 507,
+        query={"url*": TEXT, "model_name": TEXT, "model_version": TEXT, "initial_workers": WHOLE, "synchronous": YES},
+        ok=(200, 202),
+    )  # fmt: skip
+    for path in ("/models/{model}", "/models/{model}/{version}"):
+        yield manage("GET", path, "one model", ANY, 404)
+        yield manage(
+            "PUT", path, "scale: there is one worker, and the answer says so", _STATUS, 400, 404, 503, 504,
+            query={"min_worker": WHOLE, "max_worker": WHOLE, "synchronous": YES}, ok=(200, 202, 210),
+        )  # fmt: skip
+        yield manage("DELETE", path, "unregister; no file is deleted", _STATUS, 400, 404, 503)
+    yield manage("GET", "/models/{model}/all", "every version of one model", _list(OBJECT), 404)
+    yield manage("PUT", "/models/{model}/{version}/set-default", "which version answers", _STATUS, 404, 503)
+
+
 def _ours() -> Iterable[Operation]:
     def read(path: str, summary: str, result: Schema, *answers: int, scope: Scope = Scope.METADATA) -> Operation:
         codes = answers if scope is Scope.OPEN else (401, 403, *answers)
@@ -145,7 +172,7 @@ def _ours() -> Iterable[Operation]:
 
 def operations(dialect: str = "") -> list[Operation]:
     """All rows, or one dialect's."""
-    return [row for rows in (_tfs, _mms, _ours) for row in rows() if dialect in ("", row.dialect)]
+    return [row for rows in (_tfs, _mms, _mms_management, _ours) for row in rows() if dialect in ("", row.dialect)]
 
 
 PARAMETERS: Mapping[str, Schema] = {

@@ -37,6 +37,7 @@ from gateway.protocols.kserve_grpc import KServeGrpc
 from gateway.protocols.kserve_rest import KServeRest
 from gateway.protocols.kserve_service import KServe
 from gateway.protocols.mms import mms_errors
+from gateway.protocols.mms_management import MmsManagement
 from gateway.protocols.mms_rest import MmsRest
 from gateway.protocols.reread import Reread
 from gateway.protocols.tfs_grpc import TfsGrpc
@@ -45,6 +46,7 @@ from gateway.protocols.tls import Certificates
 from gateway.serving.control import Control
 from gateway.serving.observe import Observe
 from gateway.serving.predict import ModelSpec, Predictor
+from gateway.serving.registrar import Registrar
 
 COMPAT_PORTS = {
     "tfs_grpc": ("tfs", "grpc"),
@@ -64,6 +66,10 @@ COMPRESSIONS = {
     "deflate": grpc.Compression.Deflate,
 }
 HEALTH_POLL_S = 0.5  # how late a Watch of grpc.health.v1 may hear of a change; Check is never late
+
+
+def _describe_management() -> Mapping[str, Any]:
+    return openapi.document(row for row in openapi.operations("mms") if row.port == "admin")
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,12 @@ class Servers:
         metrics_page: Callable[[], tuple[str, bytes]],
         observe: Observe,
         control: Control,
+        registrar: Registrar | None = None,
     ) -> None:
         self._settings = settings
         self._predictor = predictor
         self._control = control
+        self._registrar = registrar or Registrar(settings, control)
         self._observe = observe
         self._metrics_page = metrics_page
         self._kserve = KServe(predictor, settings, observe, control)
@@ -133,6 +141,9 @@ class Servers:
             Dialect(
                 "mms",
                 MmsRest(self._predictor, limits, self._observe, self._describe).routes(),
+                management=MmsManagement(
+                    self._predictor, self._control, self._registrar, self._settings, _describe_management
+                ).routes(),
                 errors=mms_errors,
             ),
         ]

@@ -72,6 +72,7 @@ TABLE: dict[type[errors.GatewayError], Row] = {
     errors.RegionExists: Row(Code.ALREADY_EXISTS),
     errors.UnknownSignature: Row(Code.FAILED_PRECONDITION),
     errors.Unauthenticated: Row(Code.UNAUTHENTICATED),
+    errors.DownloadFailed: Row(Code.INVALID_ARGUMENT),
     errors.Forbidden: Row(Code.PERMISSION_DENIED),
     errors.ModelExists: Row(Code.ALREADY_EXISTS),
     errors.LabelUnavailable: Row(Code.FAILED_PRECONDITION),
