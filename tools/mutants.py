@@ -79,6 +79,7 @@ def summary(report: Report) -> str:
     )
     lines = [
         score,
+        f"second looks: {report.doubted} mutants, {report.excused} let pass",
         f"the right node named: {100 * report.named:.1f} % of {len(report.judged)} failed verdicts",
     ]
     lines += [f"  SURVIVED {said(each)}" for each in report.survivors]
@@ -107,7 +108,10 @@ def page(reports: Sequence[Report], at: str) -> str:
             f"\n## {report.format}\n\n**{report.killed} of {len(report.counted)} killed, {100 * report.score:.1f} %; "
             f"the right node named in {100 * report.named:.1f} %.** "
             f"A sample of {len(report.outcomes)} of {report.planted}, over "
-            f"{report.nets} nets, in {report.seconds:.0f} s.\n\n"
+            f"{report.nets} nets, in {report.seconds:.0f} s. {report.doubted} of them failed only where the rules "
+            f"about [tails](decisions/0007-judged-before-a-bounded-operator.md) and "
+            f"[rounding](decisions/0008-rounding-shown-by-float64.md) take a second look; these let "
+            f"{report.excused or 'none'} pass.\n\n"
             "| family | mutants | broke the conversion | failed | survived | equivalent | node named |\n"
             "|---|---|---|---|---|---|---|\n"
         )

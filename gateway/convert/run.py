@@ -24,7 +24,8 @@ from gateway.convert import vectors as owners_vectors
 from gateway.convert.jobs import Jobs, Report
 from gateway.convert.judges import Judge, choose
 from gateway.convert.plan import Hop, converter_name, plan
-from gateway.convert.verify import Finding, Question, prove, prove_given
+from gateway.convert.question import Question
+from gateway.convert.verify import Finding, prove, prove_given
 from gateway.core.artifact import FILE, NATIVE, Artifact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions

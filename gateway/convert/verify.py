@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gateway.convert import bounded
+from gateway.convert import again
 from gateway.convert.batch import proof
 from gateway.convert.jobs import Jobs
-from gateway.core.artifact import NATIVE, WARMUP_FILE, Artifact, Verdict, Verification
+from gateway.convert.question import Answers, Case, Question
+from gateway.core.artifact import WARMUP_FILE, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
-from gateway.core.signature import Signature
-from gateway.errors import GatewayError, JobCancelled, JobError, ModelRunError
+from gateway.errors import JobCancelled, JobError, ModelRunError
 from gateway.process import wire
 from gateway.process.job import JobResult
 
@@ -40,62 +40,11 @@ ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should b
 
 
 @dataclass(frozen=True)
-class Case:
-    """One call and the judge's answer, as files: only one case is in memory at a time."""
-
-    name: str
-    kind: str
-    row: int | None
-    inputs: Path
-    expected: Path
-    judge: str = ""  # "" is the oracle
-
-
-@dataclass
-class Answers:
-    """What the Jobs brought back."""
-
-    oracle: str = ""
-    reason: str = ""  # why the second judge sat
-    unjudged: str = ""  # why nobody did
-    sizing: str = ""
-    cases: list[Case] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
-    hints: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Finding:
     """The report, and whether requests may be joined along the first dimension."""
 
     verification: Verification
     batched: bool
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is to be proven. `subject` is formats.tasks.Subject as JSON; `folder` holds the artifact."""
-
-    subject: Mapping[str, Any]
-    environment: str  # of the oracle
-    artifact: Artifact
-    folder: Path
-    quantised: bool
-    nan_weights: tuple[str, ...] = ()
-    seed: int = 0
-    budget_s: float = 120.0
-    because: str = ""  # why no better judge sits
-    runs_in: str = "base"  # Environment of the artifact's runtime
-    repro: Path | None = None  # where the wrong node alone is written when it fails
-    judge: bool = True  # False: verification is switched off; the artifact is still run once
-
-    @property
-    def signature(self) -> Signature:
-        return self.artifact.signatures[0]
-
-    @property
-    def native(self) -> bool:
-        return self.artifact.kind == NATIVE
 
 
 def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None) -> Finding:
@@ -122,15 +71,30 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
         found,
         run.out,
     )
-    verification = _verdict(answers, comparisons, run.value["unstable"], question, _nan_case(found, run.out, question))
+    nan = _nan_case(found, run.out, question)
+    verification = _verdict(answers, comparisons, run.value["unstable"], question, nan)
     if verification.verdict is Verdict.FAILED and answers.oracle:
-        verification = _tails(jobs, question, answers, verification, run.value["unstable"])
-    if verification.verdict is Verdict.FAILED and answers.oracle:
-        verification = _located(jobs, question, answers, verification)
+        if not nan:  # what the weights have made is no question of size
+            verification = _again(jobs, question, answers, verification, run)
+        if verification.verdict is Verdict.FAILED:
+            verification = again.located(jobs, question, answers, verification)
     if question.native:
         verification = _native(verification, run.value["placement"]["runtime"])
     _keep_warmup(question.folder, run.value["cases"])
     return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
+
+
+def _again(jobs: Jobs, question: Question, answers: Answers, failed: Verification, run: JobResult) -> Verification:
+    """The same, or what the failed comparisons are shown to be."""
+    unstable, served = run.value["unstable"], {c["name"]: run.out / c["outputs"] for c in run.value["cases"]}
+    comparisons = again.tails(jobs, question, answers, failed.comparisons)
+    if comparisons is not None:
+        return _verdict(answers, list(comparisons), unstable, question, "")
+    shown = again.rounded(jobs, question, answers, failed.comparisons, served)
+    if shown is None:
+        return failed
+    found = _verdict(answers, list(shown[0]), unstable, question, "")
+    return replace(found, reason=f"{found.reason}; {shown[1]}") if found.verdict is Verdict.PASSED else found
 
 
 def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tensors | None) -> Verification:
@@ -150,7 +114,7 @@ def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tenso
     comparisons = list(_compared(answers.cases, found, run.out, question))
     verification = _verdict(answers, comparisons, run.value["unstable"], question, "")
     if verification.verdict is Verdict.FAILED and answers.oracle:
-        verification = _located(jobs, question, answers, verification)
+        verification = again.located(jobs, question, answers, verification)
     return _native(verification, run.value["placement"]["runtime"]) if question.native else verification
 
 
@@ -294,90 +258,12 @@ def _verdict(
     return Verification(Verdict.PASSED, oracle, "; ".join(said), tuple(comparisons))
 
 
-def _tails(
-    jobs: Jobs, question: Question, answers: Answers, verification: Verification, unstable: list[str]
-) -> Verification:
-    """The verdict again, tails of bounded operators judged before the operator (convert/bounded.py)."""
-    failed = bounded.doubtful(verification.comparisons)
-    asked = bounded.arguments(failed, {case.name: case.inputs for case in answers.cases}) if failed else None
-    if not asked or question.artifact.kind != "onnx":
-        return verification
-    arguments = dict(question.subject) | {
-        "signature": question.signature.to_json(),
-        "artifact": str((question.folder / "model.onnx").absolute()),
-        "asked": asked,
-    }
-    try:
-        ours = jobs.run("gateway.formats.tails:ours", arguments, environment="base", stage="tails").value["answers"]
-        arguments["answers"] = ours
-        shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=question.environment, stage="tails")
-        expected = {case.name: str(case.expected.absolute()) for case in answers.cases}
-        arguments |= {"files": shown.value["files"], "expected": [expected[each["case"]] for each in ours]}
-        errors = jobs.run("gateway.formats.tails:same", arguments, environment="base", stage="tails").value["errors"]
-        before = bounded.compared(ours, shown.value["files"], errors)
-    except JobCancelled:
-        raise
-    except GatewayError:
-        return verification  # it failed before, and stays so
-    again = bounded.settled(verification.comparisons, failed, before)
-    return verification if again is None else _verdict(answers, list(again), unstable, question, "")
-
-
 def _keep_warmup(folder: Path, cases: Iterable[Mapping[str, Any]]) -> None:
     """Inputs that the artifact has taken go with it: a version is warmed with them before it serves."""
     for case in cases:
         if not case["error"] and Path(case["inputs"]).stat().st_size <= MAX_WARMUP_BYTES:
             shutil.copyfile(case["inputs"], folder / WARMUP_FILE)
             return
-
-
-def _located(jobs: Jobs, question: Question, answers: Answers, verification: Verification) -> Verification:
-    """The same report with the first diverging node, or why it cannot be named."""
-    by_name = {case.name: case for case in answers.cases}
-    failed = [c for c in verification.comparisons if not c.passed and c.case in by_name]
-    if not failed or question.artifact.kind != "onnx":
-        return verification
-    case = by_name[max(failed, key=lambda comparison: comparison.severity).case]
-    arguments = dict(question.subject) | {
-        "signature": question.signature.to_json(),
-        "artifact": str((question.folder / "model.onnx").absolute()),
-        "inputs": str(case.inputs.absolute()),
-        "quantised": question.quantised,
-    }
-    try:
-        nodes = jobs.run("gateway.formats.tasks:nodes", arguments, environment=question.environment, stage="nodes")
-        arguments["seen"] = nodes.value
-        result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate")
-        at = _at(result.value)
-        made = result.out / "repro"
-        if question.repro is not None and made.is_dir():
-            shutil.move(made, question.repro)
-            at += f" {question.repro.name}/ in the artifact holds this node with the judge's vectors."
-    except JobCancelled:
-        raise
-    except (GatewayError, OSError) as error:
-        at = f"no node can be named: the search for it ended: {getattr(error, 'message', error)}"
-    return Verification(verification.verdict, verification.oracle, verification.reason, verification.comparisons, at)
-
-
-def _at(value: Mapping[str, Any]) -> str:
-    """The finding of the locate Job in sentences."""
-    if "node" not in value:
-        return f"no node can be named: {value['why']}"
-    problem = value["comparison"]["problem"] or "within its limit, and the error grows from here"
-    said = [f"{value['node']} ({value['operator']}): {problem}."]
-    alone = value["alone"]
-    if alone is None:
-        said.append("Alone, fed with the judge's inputs, it cannot be run.")
-    elif alone["problem"]:
-        said.append(f"Alone, fed with the judge's inputs: {alone['problem']}.")
-    else:
-        said.append(
-            f"Alone, fed with the judge's inputs, it passes with {float(alone['snr_db']):.1f} dB, the worst of all "
-            "nodes up to it: errors add up."
-        )
-    said += [f"Known trap: {sentence}" for sentence in value["traps"]]
-    return " ".join(said)
 
 
 def _with_batch(verification: Verification, batch: str) -> Verification:

@@ -199,6 +199,14 @@ class Format(ABC):
         """
         return None
 
+    def exact(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:
+        """Child side, in `base`: the source computed in float64 throughout, answers as float64, or None.
+
+        No judge of its own: it tells which of two float32 answers is nearer (convert/rounding.py). It shares no code
+        with the converter. Errors: ConversionError, or whatever the model raises.
+        """
+        return None
+
     def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
         """Child side, in Environment `native`: the framework itself, ready to answer. Errors: ConversionError."""
         raise MissingHop(self.title, NATIVE, self.targets)

@@ -7,13 +7,14 @@ the culprit; within it, the node before it that is worst alone is named instead.
 Rule 1: tensors are matched by name, and nodes are cut where the judge shows a tensor: one node of
         the source is as many ONNX nodes as its conversion needs.
 Rule 2: the artifact runs without optimisation: fused nodes have no names.
-Rule 3: an artifact that does not run to its end is searched node by node, each alone.
+Rule 3: a node that the conversion left out for nothing is named where it was not nothing.
+Rule 4: an artifact that does not run to its end is searched node by node, each alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def search(model: Any, folder: Path, feeds: Tensors, shown: Sequence[Shown], *, 
 
     owners = {name: each for each in shown for name in each.outputs}
     theirs = {name: array for each in shown for name, array in each.outputs.items()}
-    bench = _Alone(model, folder, {**theirs, **feeds}, quantised)
+    bench = Alone(model, folder, {**theirs, **feeds}, quantised)
     shared = [n for node in model.graph.node for n in node.output if n in theirs]
     try:
         ours = run_all(model, folder, feeds)
@@ -75,6 +76,10 @@ def search(model: Any, folder: Path, feeds: Tensors, shown: Sequence[Shown], *, 
                 comparison = compare(theirs[name], ours[name], output=name, quantised=quantised)
         piece, inputs = bench.piece(name)
         owner = owners[name]
+        swallowed = None if alone is not None and alone.passed else _swallowed(shown, owner, {*shared}, piece, inputs)
+        if swallowed is not None:
+            said = f"the artifact has no tensor of it, and {name!r} behind it differs: {comparison.problem}"
+            owner, comparison = swallowed, replace(comparison, problem=said)
         return Found(owner.node, owner.operator, name, comparison, alone, piece, inputs, theirs[name])
     return (
         f"none of {len(names)} tensors differs without onnxruntime's optimisations: "
@@ -82,8 +87,28 @@ def search(model: Any, folder: Path, feeds: Tensors, shown: Sequence[Shown], *, 
     )
 
 
+def _swallowed(shown: Sequence[Shown], owner: Shown, shared: set[str], piece: Any, inputs: Tensors) -> Shown | None:
+    """A node of the source in front of `owner` that the artifact left out, and that is not what stands in its place.
+
+    A reshape to the same shape, a constant: what the converter takes for nothing has no tensor to compare. The piece
+    that failed reads something instead of it, an input or a weight. Where that is not what the judge has, it was no
+    nothing.
+    """
+    from onnx import numpy_helper
+
+    end = next(at for at, each in enumerate(shown) if each is owner)
+    start = max((at + 1 for at, each in enumerate(shown[:end]) if shared & set(each.outputs)), default=0)
+    held = [*inputs.values(), *(numpy_helper.to_array(t) for t in piece.graph.initializer if not t.external_data)]
+    for each in shown[start:end]:
+        for array in each.outputs.values():
+            same = (other for other in held if other.dtype == array.dtype and other.shape == array.shape)
+            if not any(compare(array, other).passed for other in same):
+                return each
+    return None
+
+
 def _broken_off(
-    bench: _Alone, owners: dict[str, Shown], theirs: Tensors, names: Sequence[str], error: Exception
+    bench: Alone, owners: dict[str, Shown], theirs: Tensors, names: Sequence[str], error: Exception
 ) -> Found | str:
     """The artifact does not run to its end: the first node that does not run, or differs, on the judge's inputs."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
@@ -104,8 +129,8 @@ def _snr(comparison: Comparison) -> float:
     return comparison.snr_db if not np.isnan(comparison.snr_db) else -np.inf
 
 
-class _Alone:
-    """Runs parts of a model between tensors whose values are `known`."""
+class Alone:
+    """Runs parts of a model between tensors whose values are `known`: what is between two of them is one piece."""
 
     def __init__(self, model: Any, folder: Path, known: Tensors, quantised: bool) -> None:
         self._model, self._folder, self._known, self._quantised = model, folder, known, quantised
@@ -148,7 +173,7 @@ class _Alone:
                 node = self._producer[wanted]
                 if self._place[id(node)] not in nodes:
                     nodes[self._place[id(node)]] = node
-                    open_names += _reads(node)
+                    open_names += reads(node)
         graph = onnx.helper.make_graph(
             [nodes[place] for place in sorted(nodes)],
             "alone",
@@ -162,14 +187,14 @@ class _Alone:
         return piece, inputs
 
 
-def _reads(node: Any) -> list[str]:
+def reads(node: Any) -> list[str]:
     """Names a node reads, those inside its subgraphs too."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
             made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
             for inner in graph.node:
-                names += [name for name in _reads(inner) if name not in made]
+                names += [name for name in reads(inner) if name not in made]
                 made.update(inner.output)
     return names
 

@@ -155,6 +155,34 @@ def change_weight(job: Any) -> dict[str, Any]:
     return {}
 
 
+def cancelling(job: Any) -> dict[str, Any]:
+    """`slope` -> model.onnx: y = sum(x w) - sum(x w (1 - slope)) + b.
+
+    On large inputs what is left of two sums is mostly their rounding; each node alone is right.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    slope = float(job.arguments["slope"])
+    w = np.random.default_rng(2).standard_normal((16, 96)).astype(np.float32)
+    weights = {"w1": w, "w2": (w * (1.0 - slope)).astype(np.float32), "b": np.linspace(1, 2, 16, dtype=np.float32)}
+    weights |= {"axes": np.array([2], np.int64), "at": np.array([1], np.int64)}
+    nodes = [helper.make_node("Unsqueeze", ["x", "at"], ["wide"])]
+    for side in "12":
+        nodes.append(helper.make_node("Mul", ["wide", f"w{side}"], [f"m{side}"]))
+        nodes.append(helper.make_node("ReduceSum", [f"m{side}", "axes"], [f"s{side}"], keepdims=0))
+    nodes += [
+        helper.make_node("Sub", ["s1", "s2"], ["d"]),
+        helper.make_node("Add", ["d", "b"], ["y"]),
+    ]
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", size]) for n, size in (("x", 96), ("y", 16))]
+    held = [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "cancelling", info[:1], info[1:], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(job.out / "model.onnx"))
+    return {}
+
+
 def graph_builder_keeps(job: Any) -> dict[str, Any]:
     """What GraphBuilder writes of what it was given: renamed, unread, without dimensions."""
     from gateway.graph.builder import LARGE, GraphBuilder

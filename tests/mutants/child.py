@@ -3,7 +3,7 @@
     prepare   base    every net converted; which lines of the operator functions each one runs, by operator
     answer    judge   production's own oracle task over each net: its probes and the judge's answers
     judge     base    every mutant: planted, its nets converted, run, compared, until one says it is wrong
-    nodes     judge   every tensor of the judge, for the case that told most
+    nodes     judge   every tensor of the judge, for the case that told most, and those in doubt (doubts.py)
     locate    base    production's search for the first wrong node, the mistake planted again
 
 Rule 1: probes, comparison, runtime and search are those that production uses.
@@ -25,12 +25,13 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from gateway.convert import bounded, rounding
 from gateway.core.artifact import Artifact, Provenance, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
 from gateway.errors import GatewayError
-from gateway.formats import tasks
+from gateway.formats import tails, tasks
 from gateway.formats.base import Source, all_formats
 from gateway.formats.tasks import Subject
 from gateway.graph import registry
@@ -213,7 +214,7 @@ def answer(job: Any) -> dict[str, Any]:
 
 
 @dataclass
-class _Net:
+class Net:
     """A net and what is right about it."""
 
     name: str
@@ -225,7 +226,7 @@ class _Net:
     seen: Signature | None = None
 
     @classmethod
-    def of(cls, name: str, net: dict[str, Any]) -> _Net:
+    def of(cls, name: str, net: dict[str, Any]) -> Net:
         made = cls(net["name"], subject_of(name, net), Path(net["work"]), None)
         if net.get("signature"):
             made.signature = Signature.from_json(net["signature"])
@@ -252,7 +253,7 @@ def sound(job: Any) -> dict[str, Any]:
     """`format`, `nets` -> name -> "" where the right conversion passes production's verification, else why not."""
     found = {}
     for each in job.arguments["nets"]:
-        net = _Net.of(job.arguments["format"], each)
+        net = Net.of(job.arguments["format"], each)
         said = _verdict(net, net.work / "right", net.signature) if net.cases else {"why": "nobody judges it"}
         found[net.name] = said.get("why", "")
     return found
@@ -262,7 +263,7 @@ def judge(job: Any) -> dict[str, Any]:
     """`format`, `package`, `nets`, `mutants` [{"mutant", "nets"}], `results` (a file, a line a mutant, appended)."""
     arguments = job.arguments
     package = Package(arguments["format"], arguments["package"])
-    nets = {net["name"]: _Net.of(arguments["format"], net) for net in arguments["nets"]}
+    nets = {net["name"]: Net.of(arguments["format"], net) for net in arguments["nets"]}
     signal.signal(signal.SIGALRM, _alarm)
     with Path(arguments["results"]).open("a") as results:
         for row in arguments["mutants"]:
@@ -281,9 +282,9 @@ def judge(job: Any) -> dict[str, Any]:
     return {}
 
 
-def _first_wrong(nets: list[_Net], out: Path) -> dict[str, Any]:
+def _first_wrong(nets: list[Net], out: Path) -> dict[str, Any]:
     """The first net that shows the mistake, and how. {} when none does."""
-    differs, accepted = 0, []
+    differs, accepted, doubts = 0, [], []
     for net in nets:
         signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
         try:
@@ -301,41 +302,78 @@ def _first_wrong(nets: list[_Net], out: Path) -> dict[str, Any]:
             continue
         differs += 1
         said = _verdict(net, out, signature)
-        if said:
+        if said.get("doubt"):
+            doubts.append({"net": net.name} | said)
+        elif said:
             return {"outcome": "failed", "net": net.name} | said
-    return {"differs": differs, "accepted": accepted}
+    return {"differs": differs, "accepted": accepted, "doubts": doubts}
 
 
-def _verdict(net: _Net, folder: Path, signature: Signature | None) -> dict[str, Any]:
-    """{} when every case passes, else the worst one: {"why", "case"}."""
+def _verdict(net: Net, folder: Path, signature: Signature | None) -> dict[str, Any]:
+    """{} when every case passes, else the worst one: {"why", "case"}, with "doubt", the failed cases, where one of
+    production's rules could still let all of them pass.
+    """
+    assert signature is not None
+    found = answered(net, folder, signature)
+    if isinstance(found, dict):
+        return found
+    failed = [comparison for comparison, _ in found if not comparison.passed]
+    if not failed:
+        return {}
+    worst, _ = max(((c, at) for c, at in found if not c.passed), key=lambda each: each[0].severity)
+    numbers = {case["name"]: number for number, case in enumerate(net.cases)}
+    said: dict[str, Any] = {"why": f"case {worst.case}: {worst.problem}", "case": numbers[worst.case]}
+    comparisons = [comparison for comparison, _ in found]
+    kinds = {case["name"]: case["kind"] for case in net.cases}
+    if rounding.doubtful(comparisons, kinds) or (
+        bounded.doubtful(comparisons) and all_tails(folder, signature, failed)
+    ):
+        said["doubt"] = sorted({numbers[comparison.case] for comparison in failed})
+    return said
+
+
+def all_tails(folder: Path, signature: Signature, failed: list[Comparison]) -> bool:
+    """Whether operators of a bounded range make every one of these outputs."""
+    import onnx
+
+    makers = {n: node for node in onnx.load(str(folder / "model.onnx")).graph.node for n in node.output}
+    specs = [signature.output(comparison.output) for comparison in failed]
+    return all(
+        spec is not None and spec.tensor in makers and makers[spec.tensor].op_type in tails.BOUNDED for spec in specs
+    )
+
+
+def answered(
+    net: Net, folder: Path, signature: Signature, keep: Path | None = None
+) -> list[tuple[Comparison, int]] | dict[str, Any]:
+    """Every comparison with its case's number; {"why", "case"} of a model that does not run. Answers go into `keep`."""
     from gateway.runtimes.ort import OrtRuntime
 
-    assert signature is not None
     nobody = Provenance("", "", "", "", "", "", "")
     artifact = Artifact("", "onnx", (signature,), nobody, Verification(Verdict.UNVERIFIED, reason="mutant"))
     try:
         runtime = OrtRuntime.load(artifact, folder, threads=1)
     except GatewayError as error:
         return {"why": error.message, "case": -1}
-    worst: tuple[float, dict[str, Any]] = (0.0, {})
+    answer: list[tuple[Comparison, int]] = []
     for number, case in enumerate(net.cases):
         expected = wire.load(net.work / "oracle" / case["outputs"])
         try:
             found = runtime.run(signature.name, wire.load(net.work / "oracle" / case["inputs"]))
         except GatewayError as error:
             return {"why": f"case {case['name']}: {error.message}", "case": number}
-        for one in _compared(expected, found):
-            if not one.passed and one.severity > worst[0]:
-                worst = one.severity, {"why": f"case {case['name']}: {one.problem}", "case": number}
-    return worst[1]
+        answer += [(one, number) for one in _compared(case["name"], expected, found)]
+        if keep is not None:
+            wire.save(keep / f"{number:03}.outputs", found)
+    return answer
 
 
-def _compared(expected: Any, found: Any) -> Iterator[Comparison]:
+def _compared(case: str, expected: Any, found: Any) -> Iterator[Comparison]:
     for name in dict.fromkeys([*expected, *found]):
         if name not in found or name not in expected:
-            yield Comparison("", name, "", (), float("nan"), float("nan"), problem="outputs are others")
+            yield Comparison(case, name, "", (), float("nan"), float("nan"), problem="outputs are others")
         else:
-            yield compare(expected[name], found[name], output=name)
+            yield compare(expected[name], found[name], case=case, output=name)
 
 
 # nodes, locate

@@ -8,7 +8,8 @@ killed when the conversion breaks or the verdict is `failed`. For the latter the
 report names has to be one that ran the line.
 
 Rule 1: a mutant that no net can tell from the right code has a proof in equivalent.toml, or counts.
-Rule 2: a net whose right conversion does not pass is not used, and is named.
+Rule 2: what production lets pass after a second look (tails, rounding) passes here too.
+Rule 3: a net whose right conversion does not pass is not used, and is named.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class Report:
     unused: dict[str, str] = field(default_factory=dict)  # nets that were left out, with the reason
     nets: int = 0
     seconds: float = 0.0
+    doubted: int = 0  # mutants that only production's rules about tails and rounding could have let pass
+    excused: int = 0  # that they did let pass
 
     @property
     def counted(self) -> list[Outcome]:
@@ -136,6 +139,7 @@ def measure(
         bench.prepare(chosen(mutants, count, seed), tables)
         report.outcomes = bench.located(bench.judged())
         report.unused, report.nets = bench.unused, len(bench.nets)
+        report.doubted, report.excused = bench.doubted, bench.excused
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     report.seconds = time.monotonic() - started
@@ -152,6 +156,7 @@ class _Bench:
         self.unused: dict[str, str] = {}
         self.mutants: list[Mutant] = []
         self.proofs = equivalent(target.format)
+        self.doubted = self.excused = 0
 
     def prepare(self, mutants: Sequence[Mutant], tables: Sequence[str]) -> None:
         """Nets that the mutants need, converted and answered."""
@@ -264,8 +269,50 @@ class _Bench:
                 with results.open("a") as stream:
                     line = {"name": guilty, "outcome": "error", "why": f"the converter died: {error.message}"[:300]}
                     stream.write(json.dumps(line) + "\n")
+        self._settle(done)
         self._accepted(done)
         return [self._outcome(mutant, done[mutant.name]) for mutant in self.mutants]
+
+    def _settle(self, done: Mapping[str, dict[str, Any]]) -> None:
+        """Mutants that failed only where production's rules about tails and rounding may let them pass."""
+        mutants = {mutant.name: mutant for mutant in self.mutants}
+        doubts = [
+            (name, doubt)
+            for name, said in done.items()
+            if said["outcome"] == "survived"
+            for doubt in said.get("doubts", ())
+        ]
+        if not doubts:
+            return
+        self.say(f"{len(doubts)} verdicts over {len({name for name, _ in doubts})} mutants in doubt")
+        folders = {
+            (doubt["net"], case): str(self.folder / "doubts" / f"{self._place(doubt['net']):05}-{case:03}")
+            for _, doubt in doubts
+            for case in doubt["doubt"]
+        }
+        self._child(
+            "nodes", self.target.judge,
+            nets=[self.nets[net] | {"case": case, "out": out} for (net, case), out in folders.items()],
+        )  # fmt: skip
+        rows = [
+            {
+                "mutant": asdict(mutants[name]),
+                "net": self.nets[doubt["net"]],
+                "seen": {str(case): folders[doubt["net"], case] for case in doubt["doubt"]},
+            }
+            for name, doubt in doubts
+        ]
+        excused = self._child("excuse", "base", package=self.target.package, mutants=rows).value["excused"]
+        for (name, doubt), passes in zip(doubts, excused, strict=True):
+            said = done[name]
+            said["excused"] = said.get("excused", 0) + passes
+            if not passes and said["outcome"] == "survived":
+                said |= {"outcome": "failed", "net": doubt["net"], "why": doubt["why"], "case": doubt["case"]}
+        self.doubted = len({name for name, _ in doubts})
+        self.excused = sum(bool(said.get("excused")) and said["outcome"] == "survived" for said in done.values())
+
+    def _place(self, net: str) -> int:
+        return list(self.nets).index(net)
 
     def _accepted(self, done: Mapping[str, dict[str, Any]]) -> None:
         """What was converted though it has to be refused survives, whatever else: nobody was told."""
@@ -318,7 +365,8 @@ class _Bench:
     def _child(self, task: str, where: str, **arguments: Any) -> JobResult:
         folder = Path(tempfile.mkdtemp(prefix=f"{task}-", dir=self.folder))
         arguments = {"format": self.target.format} | arguments
-        spec = JobSpec(f"tests.mutants.child:{task}", arguments, where, JOB_S, MEMORY, task)
+        module = "doubts" if task == "excuse" else "child"
+        spec = JobSpec(f"tests.mutants.{module}:{task}", arguments, where, JOB_S, MEMORY, task)
         packages = {"tests": Path(str(tests.__file__)).parent}
         return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages)
 

@@ -89,6 +89,11 @@ class Mxnet(Format):
 
         return oracle(source, match, options, signature)
 
+    def exact(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle:
+        from gateway.formats.mxnet.oracle import exact
+
+        return exact(source, match, signature)
+
     def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
         from gateway.formats.mxnet.oracle import MxnetOracle
 

@@ -39,6 +39,13 @@ def oracle(source: Source, match: Match, options: ModelOptions, signature: Signa
     return InterpreterOracle(source.path(symbol_file), weights, signature)
 
 
+def exact(source: Source, match: Match, signature: Signature) -> Oracle:
+    """Our interpreter, nothing rounded at the end. Errors: ConversionError."""
+    symbol_file, params_file, _ = files_of(match)
+    weights = source.path(params_file) if params_file else None
+    return InterpreterOracle(source.path(symbol_file), weights, signature, rounded=False)
+
+
 def framework(symbol: Path) -> Any:
     """The package mxnet, set up for that symbol file; once a process."""
     # Before the import: fused nodes would have no names, and fusion is not what is to be judged.
@@ -139,11 +146,11 @@ class MxnetOracle(Oracle):
 
 
 class InterpreterOracle(Oracle):
-    """Our own interpreter, in float64. Its answers are rounded once, to the type the signature declares."""
+    """Our own interpreter, in float64. Its answers are rounded once, to the type the signature declares, or not."""
 
     name = "own interpreter (float64)"
 
-    def __init__(self, symbol: Path, weights: Path | None, signature: Signature) -> None:
+    def __init__(self, symbol: Path, weights: Path | None, signature: Signature, *, rounded: bool = True) -> None:
         from gateway.formats.mxnet import params
         from gateway.formats.mxnet.interpreter import missing
         from gateway.formats.mxnet.symbol import read
@@ -153,7 +160,7 @@ class InterpreterOracle(Oracle):
         self._symbol = replace(graph, heads=tuple(graph.find(name) for name in wanted))
         self._wanted = wanted
         self._params = params.read(weights) if weights is not None else params.NOTHING
-        self._signature = signature
+        self._signature, self._rounds = signature, rounded
         if unknown := missing(self._symbol):
             raise ConversionError(f"{self.name} does not know the operators {', '.join(unknown)}")
 
@@ -161,8 +168,10 @@ class InterpreterOracle(Oracle):
         """Errors: whatever numpy raises for inputs that do not fit."""
         from gateway.formats.mxnet.interpreter import interpret
 
-        found = list(interpret(self._symbol, self._params, self._feeds(inputs)).values())
-        answers = dict(zip(self._wanted, found, strict=True))
+        made = interpret(self._symbol, self._params, self._feeds(inputs), rounded=self._rounds)
+        answers = dict(zip(self._wanted, made.values(), strict=True))
+        if not self._rounds:
+            return {spec.name: np.asarray(answers[spec.tensor]) for spec in self._signature.outputs}
         return {spec.name: _rounded(answers[spec.tensor], spec.dtype) for spec in self._signature.outputs}
 
     def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:

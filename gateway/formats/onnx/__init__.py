@@ -58,6 +58,11 @@ class Onnx(Format):
 
         return OnnxOracle(source.path(match.main), signature)
 
+    def exact(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle:
+        from gateway.formats.onnx.exact import ExactOnnx
+
+        return ExactOnnx(source.path(match.main), signature)
+
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         from gateway.formats.onnx.hints import hints
 

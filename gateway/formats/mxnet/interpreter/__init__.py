@@ -70,8 +70,8 @@ def missing(symbol: Symbol) -> dict[str, int]:
     return counts
 
 
-def interpret(symbol: Symbol, params: Params, inputs: Tensors, *, nodes: bool = False) -> Tensors:
-    """The outputs by MXNet's names (`fc1_output`) in the symbol's order, in MXNet's dtypes.
+def interpret(symbol: Symbol, params: Params, inputs: Tensors, *, nodes: bool = False, rounded: bool = True) -> Tensors:
+    """The outputs by MXNet's names (`fc1_output`) in the symbol's order, in MXNet's dtypes, or floats as computed.
 
     With `nodes`, every tensor computed, in topological order, then the outputs.
     Errors: UnsupportedOps with every operator that is not known; ConversionError for an input that
@@ -82,7 +82,7 @@ def interpret(symbol: Symbol, params: Params, inputs: Tensors, *, nodes: bool = 
     for _, _, outputs in run.steps():
         if nodes:
             seen.update(outputs)
-    return seen | run.heads()
+    return seen | run.heads(rounded=rounded)
 
 
 def walk(symbol: Symbol, params: Params, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
@@ -153,8 +153,9 @@ class Run:
             if self.last_use[source] <= index:
                 self.values.pop((source, place), None)
 
-    def heads(self) -> Tensors:
+    def heads(self, *, rounded: bool = True) -> Tensors:
         lost = [self.symbol.output_name(head) for head in self.symbol.heads if head not in self.values]
         if lost:
             raise ConversionError(f"output {', '.join(lost)} exists only in training; the interpreter has none.")
-        return {self.symbol.output_name(head): self.values[head].native() for head in self.symbol.heads}
+        found = {self.symbol.output_name(head): self.values[head] for head in self.symbol.heads}
+        return {name: value.native() if rounded else value.array for name, value in found.items()}

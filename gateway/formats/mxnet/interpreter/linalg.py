@@ -90,9 +90,21 @@ def potri(node: Node, a: Array) -> Array:
     return np.linalg.inv(a @ _turned(a) if node.attrs.bool("lower", True) else _turned(a) @ a)
 
 
+def _triangle_places(node: Node, size: int) -> tuple[Array, Array]:
+    """A lower triangle row by row, an upper one column by column; `offset` above 0 means the upper, below the lower."""
+    offset, lower = node.attrs.int("offset", 0), node.attrs.bool("lower", True)
+    if offset > 0 or (offset == 0 and not lower):
+        columns, rows = np.tril_indices(size, -offset)
+        return rows, columns
+    return np.tril_indices(size, offset)
+
+
 def _triangle(node: Node, a: Array) -> Array:
-    a = np.tril(a) if node.attrs.bool("lower", True) else np.triu(a)
-    return _turned(a) if node.attrs.bool("transpose") else a
+    """`a` with zeros outside of its triangle; `transpose`: turned."""
+    rows, columns = _triangle_places(node, a.shape[-1])
+    held = np.zeros_like(a)
+    held[..., rows, columns] = a[..., rows, columns]
+    return _turned(held) if node.attrs.bool("transpose") else held
 
 
 @op("_linalg_trmm", "linalg_trmm")
@@ -140,15 +152,6 @@ def makediag(node: Node, a: Array) -> Array:
     at = np.arange(a.shape[-1])
     out[..., at + max(-offset, 0), at + max(offset, 0)] = a
     return out
-
-
-def _triangle_places(node: Node, size: int) -> tuple[Array, Array]:
-    """A lower triangle row by row, an upper one column by column; `offset` above 0 means the upper, below the lower."""
-    offset, lower = node.attrs.int("offset", 0), node.attrs.bool("lower", True)
-    if offset > 0 or (offset == 0 and not lower):
-        columns, rows = np.tril_indices(size, -offset)
-        return rows, columns
-    return np.tril_indices(size, offset)
 
 
 @op("_linalg_extracttrian", "linalg_extracttrian")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.formats.mxnet.ops.nms import column, columns, places, sorted_rows, staying
+from gateway.formats.mxnet.ops.nms import column, columns, moved, places, sorted_rows, staying
 from gateway.formats.mxnet.ops.tools import (
     bounded,
     cast,
@@ -91,9 +91,9 @@ def _decoded(graph: Emit, offsets: str, anchors: str, scale: tuple[float, ...], 
         "Mul", [columns(graph, offsets, 0, 2), graph.constant("scale", np.array(scale[:2]).astype(kind))]
     )
     grow = graph.node("Mul", [columns(graph, offsets, 2, 4), graph.constant("scale", np.array(scale[2:]).astype(kind))])
-    middle = graph.node("Add", [graph.node("Mul", [shift, size]), centre])
     grow = graph.node("Min", [grow, like(graph, grow, clip)]) if clip > 0 else grow
-    half = times(graph, graph.node("Mul", [graph.node("Exp", [grow]), size]), 0.5)
+    middle, sides = moved(graph, shift, grow, size, centre)
+    half = times(graph, sides, 0.5)
     return graph.node("Concat", [graph.node("Sub", [middle, half]), graph.node("Add", [middle, half])], axis=2)
 
 

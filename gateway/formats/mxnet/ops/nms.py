@@ -28,6 +28,12 @@ def columns(graph: Emit, rows: str, start: int, stop: int) -> str:
     return part(graph, rows, 2, start, stop)
 
 
+def moved(graph: Emit, shift: str, grow: str, size: str, centre: str) -> tuple[str, str]:
+    """Middles and sides (B, N, 2) of boxes that offsets make of anchors: shift * size + centre, exp(grow) * size."""
+    middle = graph.node("Add", [graph.node("Mul", [shift, size]), centre])
+    return middle, graph.node("Mul", [graph.node("Exp", [grow]), size])
+
+
 def sorted_rows(graph: Emit, rows: str, key: str) -> tuple[str, str]:
     """Rows (B, N, W) in falling order of key (B, N), equals in their own order; and the key so sorted."""
     count = vector(graph, sizes(graph, key)[1:])

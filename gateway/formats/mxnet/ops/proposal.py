@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.formats.mxnet.ops.nms import columns, sorted_rows, staying
+from gateway.formats.mxnet.ops.nms import columns, moved, sorted_rows, staying
 from gateway.formats.mxnet.ops.tools import (
     Size,
     bounded,
@@ -73,8 +73,7 @@ def _proposed(graph: Emit, node: Node, batch: Size, count: int, anchors: Array) 
         size = second - first + np.float32(1)
         centre = first + np.float32(0.5) * (size - np.float32(1))
         side, middle = graph.constant("sizes", size), graph.constant("centres", centre)
-        middle = graph.node("Add", [graph.node("Mul", [columns(graph, delta, 0, 2), side]), middle])
-        grown = graph.node("Mul", [graph.node("Exp", [columns(graph, delta, 2, 4)]), side])
+        middle, grown = moved(graph, columns(graph, delta, 0, 2), columns(graph, delta, 2, 4), side, middle)
         half = times(graph, graph.node("Sub", [grown, full(graph, 1.0, "float32")]), 0.5)
         pair = [graph.node("Sub", [middle, half]), graph.node("Add", [middle, half])]
     zero = full(graph, 0.0, "float32")

@@ -1,0 +1,62 @@
+"""What is to be proven, and what the Jobs brought back: the nouns of verify.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.core.artifact import NATIVE, Artifact
+from gateway.core.signature import Signature
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call and the judge's answer, as files: only one case is in memory at a time."""
+
+    name: str
+    kind: str
+    row: int | None
+    inputs: Path
+    expected: Path
+    judge: str = ""  # "" is the oracle
+
+
+@dataclass
+class Answers:
+    """What the Jobs brought back."""
+
+    oracle: str = ""
+    reason: str = ""  # why the second judge sat
+    unjudged: str = ""  # why nobody did
+    sizing: str = ""
+    cases: list[Case] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    hints: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be proven. `subject` is formats.tasks.Subject as JSON; `folder` holds the artifact."""
+
+    subject: Mapping[str, Any]
+    environment: str  # of the oracle
+    artifact: Artifact
+    folder: Path
+    quantised: bool
+    nan_weights: tuple[str, ...] = ()
+    seed: int = 0
+    budget_s: float = 120.0
+    because: str = ""  # why no better judge sits
+    runs_in: str = "base"  # Environment of the artifact's runtime
+    repro: Path | None = None  # where the wrong node alone is written when it fails
+    judge: bool = True  # False: verification is switched off; the artifact is still run once
+
+    @property
+    def signature(self) -> Signature:
+        return self.artifact.signatures[0]
+
+    @property
+    def native(self) -> bool:
+        return self.artifact.kind == NATIVE
