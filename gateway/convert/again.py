@@ -38,7 +38,7 @@ def tails(
     try:
         ours = jobs.run("gateway.formats.tails:ours", arguments, environment="base", stage="tails").value["answers"]
         arguments["answers"] = ours
-        shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=question.environment, stage="tails")
+        shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=answers.environment, stage="tails")
         expected = {case.name: str(case.expected.absolute()) for case in answers.cases}
         arguments |= {"files": shown.value["files"], "expected": [expected[each["case"]] for each in ours]}
         errors = jobs.run("gateway.formats.tails:same", arguments, environment="base", stage="tails").value["errors"]
@@ -76,7 +76,7 @@ def rounded(
         ]
         if not all(each is not None and each.is_rounding for each in shown):
             return None
-        alone = [_alone(jobs, question, arguments, case) for case in cases]
+        alone = [_alone(jobs, answers, arguments, case) for case in cases]
     except JobCancelled:
         raise
     except GatewayError:
@@ -84,11 +84,11 @@ def rounded(
     return rounding.settled(comparisons, shown, alone, exact["judge"])
 
 
-def _alone(jobs: Jobs, question: Question, arguments: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
+def _alone(jobs: Jobs, answers: Answers, arguments: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
     """Every node of the artifact alone, on the judge's inputs of this case."""
     files = {"inputs": str(case.inputs.absolute()), "expected": str(case.expected.absolute())}
     asked = dict(arguments) | files
-    nodes = jobs.run("gateway.formats.tasks:nodes", asked, environment=question.environment, stage="nodes")
+    nodes = jobs.run("gateway.formats.tasks:nodes", asked, environment=answers.environment, stage="nodes")
     asked["seen"] = nodes.value
     return jobs.run("gateway.formats.rounding:alone", asked, environment="base", stage="alone").value
 
@@ -107,7 +107,7 @@ def located(jobs: Jobs, question: Question, answers: Answers, verification: Veri
         "quantised": question.quantised,
     }
     try:
-        nodes = jobs.run("gateway.formats.tasks:nodes", arguments, environment=question.environment, stage="nodes")
+        nodes = jobs.run("gateway.formats.tasks:nodes", arguments, environment=answers.environment, stage="nodes")
         arguments["seen"] = nodes.value
         result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate")
         at = _at(result.value)

@@ -1,7 +1,8 @@
 """Which of a format's judges sits: the first whose Environment is built.
 
 Rule 1: a better judge that is absent is named in the report, with how to get it.
-Rule 2: who judged is part of the store's key: when the better one is installed, it judges anew.
+Rule 2: a source that the judge does not read (it is of another version, say) goes to the next one.
+Rule 3: who judged is part of the store's key: when the better one is installed, it judges anew.
 """
 
 from __future__ import annotations
@@ -22,19 +23,24 @@ class Finds(Protocol):
 
 @dataclass(frozen=True)
 class Judge:
-    """`environment` is where the oracle runs; `because` says why not in a better one, "" where it is the best."""
+    """`environment` is where the oracle runs; `because` says why not in a better one, "" where it is the best.
+
+    `further` are the Environments of judges behind it, for a source that it does not read.
+    """
 
     environment: str
     because: str = ""
+    further: tuple[str, ...] = ()
 
 
 def choose(
     source: Format, environments: Finds, *, build: bool = False, say: Callable[[str], None] | None = None
 ) -> Judge:
     """The best judge to be had now; with `build`, better ones are built first. The last is never looked for."""
-    *better, last = source.judges or (source.environment,)
+    every = source.judges or (source.environment,)
+    *better, last = every
     reasons = []
-    for name in better:
+    for place, name in enumerate(better):
         try:
             environments.ensure(name, say) if build else environments.find(name)
         except EnvironmentMissing as error:
@@ -42,5 +48,5 @@ def choose(
         except EnvironmentBroken as error:
             reasons.append(error.message.rstrip("."))
         else:
-            return Judge(name, "; ".join(reasons))
+            return Judge(name, "; ".join(reasons), every[place + 1 :])
     return Judge(last, "; ".join(reasons))

@@ -34,6 +34,7 @@ class Answers:
     cases: list[Case] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
     hints: dict[str, Any] = field(default_factory=dict)
+    environment: str = ""  # where the judge is that answered
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Question:
     seed: int = 0
     budget_s: float = 120.0
     because: str = ""  # why no better judge sits
+    further: tuple[str, ...] = ()  # Environments of the judges behind it
     runs_in: str = "base"  # Environment of the artifact's runtime
     repro: Path | None = None  # where the wrong node alone is written when it fails
     judge: bool = True  # False: verification is switched off; the artifact is still run once

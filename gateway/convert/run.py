@@ -185,6 +185,7 @@ class Converter:
             subject=subject.to_json(),
             environment=judge.environment,
             because=judge.because,
+            further=judge.further,
             runs_in=subject.format.native if artifact.kind == NATIVE else "base",
             artifact=artifact,
             folder=folder,

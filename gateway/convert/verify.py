@@ -119,18 +119,24 @@ def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tenso
 
 
 def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None = None) -> Answers:
+    """The judge's answers; of the next judge, with the first one's words, where one does not read the source."""
     arguments = dict(question.subject) | {
         "signature": question.signature.to_json(),
         "seed": question.seed,
         "budget_s": question.budget_s,
         "given": dict(given or {}),
     }
-    try:
-        result = jobs.run("gateway.formats.tasks:oracle", arguments, environment=question.environment, stage="oracle")
-    except JobCancelled:
-        raise
-    except JobError as error:
-        return Answers(unjudged=f"the oracle gave no answer: {error.message}")
+    because = question.because
+    for environment in (question.environment, *question.further):
+        try:
+            result = jobs.run("gateway.formats.tasks:oracle", arguments, environment=environment, stage="oracle")
+        except JobCancelled:
+            raise
+        except JobError as error:
+            return Answers(unjudged=f"the oracle gave no answer: {error.message}")
+        if not result.value["unread"]:
+            break
+        because = "; ".join(filter(None, (because, result.value["unjudged"].rstrip("."))))
     value = result.value
     cases = [
         Case(
@@ -144,12 +150,13 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
     ]
     return Answers(
         value["oracle"],
-        "; ".join(filter(None, (question.because, value["reason"]))),
+        "; ".join(filter(None, (because, value["reason"]))),
         value["unjudged"],
         value["sizing"],
         cases,
         value["refused"],
         value["hints"],
+        environment,
     )
 
 

@@ -88,17 +88,18 @@ def oracle(job: Job) -> dict[str, Any]:
     """`signature`, `seed`, `budget_s`, `given` (files of inputs, by case) -> cases with inputs and the judge's answers.
 
     {"oracle", "reason", "sizing", "unjudged", "hints", "cases": [{"name", "kind", "row", "inputs", "outputs",
-    "seconds"}], "refused": [{"name", "why"}]}. `unjudged` says why nobody judges, "" when somebody does.
+    "seconds"}], "refused": [{"name", "why"}], "unread"}. `unjudged` says why nobody judges, "" when somebody does;
+    `unread` that this judge does not read the source: another one may.
     """
     subject = Subject.of(job.arguments)
     signature = Signature.from_json(job.arguments["signature"])
     hints = dict(subject.format.hints(subject.source, subject.match, signature))
-    answer: dict[str, Any] = {"oracle": "", "reason": "", "sizing": "", "cases": [], "refused": []}
+    answer: dict[str, Any] = {"oracle": "", "reason": "", "sizing": "", "cases": [], "refused": [], "unread": False}
     answer["hints"] = {name: hint.to_json() for name, hint in hints.items()}
     try:
         judge = subject.format.oracle(subject.source, subject.match, subject.options, signature)
     except ConversionError as error:
-        return answer | {"unjudged": error.message}
+        return answer | {"unjudged": error.message, "unread": True}
     if judge is None:
         return answer | {"unjudged": f"there is no oracle for {subject.format.title} yet"}
     bench = _Bench(job, judge, float(job.arguments["budget_s"]), answer)

@@ -83,6 +83,12 @@ CASES = {
     "uint8 does not wrap around: 0 is far from 255": Case(
         np.array([0, 9], np.uint8), np.array([255, 9], np.uint8), "SNR", (0,), quantised=True
     ),
+    "a zero point is no signal": Case(
+        np.array([200, 198, 203, 200], np.uint8), np.array([198, 200, 200, 202], np.uint8), "SNR", (2,), quantised=True
+    ),
+    "a step beside a zero point is none either": Case(
+        np.array([200, 198, 203, 200], np.uint8), np.array([199, 199, 202, 201], np.uint8), quantised=True
+    ),
     "int64 of a quantised graph is exact: an index": Case(np.array([7]), np.array([8]), "1 of 1", (0,), quantised=True),
     "bfloat16 is known": Case(f32(1, 2).astype(ml_dtypes.bfloat16), f32(1, 2).astype(ml_dtypes.bfloat16)),
 }

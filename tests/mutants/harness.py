@@ -197,8 +197,9 @@ class _Bench:
             ]
             if not left:
                 break
+            left = [net for net in left if net["judge"] == left[0]["judge"]]
             try:
-                self._child("answer", self.target.judge, nets=left)
+                self._child("answer", left[0]["judge"] or self.target.judge, nets=left)
             except JobError as error:
                 guilty = next(net for net in left if not Path(net["out"], "oracle.json").exists())
                 Path(guilty["out"]).mkdir(parents=True, exist_ok=True)
@@ -218,7 +219,7 @@ class _Bench:
 
     def _key(self, net: Mapping[str, Any]) -> str:
         """Of all that the judge's answers depend on."""
-        digest = hashlib.sha256(json.dumps([net["options"], net["signature"]], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([net["options"], net["signature"], net["judge"]], sort_keys=True).encode())
         for path in sorted(Path(net["folder"]).iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
         ours = ROOT / "gateway"
@@ -290,10 +291,7 @@ class _Bench:
             for _, doubt in doubts
             for case in doubt["doubt"]
         }
-        self._child(
-            "nodes", self.target.judge,
-            nets=[self.nets[net] | {"case": case, "out": out} for (net, case), out in folders.items()],
-        )  # fmt: skip
+        self._nodes([self.nets[net] | {"case": case, "out": out} for (net, case), out in folders.items()])
         rows = [
             {
                 "mutant": asdict(mutants[name]),
@@ -336,7 +334,7 @@ class _Bench:
         if not seen:
             return outcomes
         rows = [self.nets[net] | {"case": case, "out": out} for (net, case), out in seen.items()]
-        self._child("nodes", self.target.judge, nets=rows)
+        self._nodes(rows)
         wanted = [
             {"mutant": asdict(o.mutant), "net": self.nets[o.net], "case": o.case, "seen": seen[o.net, o.case]}
             for o in outcomes
@@ -350,6 +348,11 @@ class _Bench:
             named = "" if said is None else self._named(outcome, said)
             answer.append(Outcome(**{**vars(outcome), "named": named}))
         return answer
+
+    def _nodes(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Every tensor of each row's judge."""
+        for judge in sorted({row["judge"] for row in rows}):
+            self._child("nodes", judge or self.target.judge, nets=[row for row in rows if row["judge"] == judge])
 
     def _named(self, outcome: Outcome, said: Mapping[str, str]) -> str:
         if "operator" not in said:
@@ -372,4 +375,4 @@ class _Bench:
 
 
 def _row(net: Net) -> dict[str, Any]:
-    return {"name": net.name, "folder": str(net.folder), "options": net.options.to_json()}
+    return {"name": net.name, "folder": str(net.folder), "options": net.options.to_json(), "judge": net.judge}

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.formats.mxnet.hints import RULES
 from gateway.process import wire
-from tests.formats.mxnet import harness, rows
+from tests.formats.mxnet import harness, rows, write
 from tests.formats.mxnet.child import PARAMS, SYMBOL
+from tests.formats.mxnet.write import Graph
 from tests.mutants.nets import Net, Target
 
 BEFORE, BEHIND = 0.75, 1.5
@@ -29,6 +31,15 @@ LAST = ", the last node"
 TAILS = ("softmax", "SoftmaxOutput", "Softmax", "SoftmaxActivation", "Activation", "sigmoid", "tanh", "_npx_softmax",
          "LogisticRegressionOutput", "softmin")  # fmt: skip
 """Operators of a bounded range: as the last of a net they are judged by a rule of their own (convert/bounded.py)."""
+SHAPE_2 = (2, 6, 4, 5)
+MXNET_2: dict[str, tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = {
+    "MXNet 2: mish": ("Activation", {"act_type": "mish"}, {}),
+    "MXNet 2: log_sigmoid": ("Activation", {"act_type": "log_sigmoid"}, {}),
+    "MXNet 2: group norm with a gamma a channel": (
+        "GroupNorm", {"num_groups": 3}, {"op_gamma": (6,), "op_beta": (6,)}
+    ),
+}  # fmt: skip
+"""Operator, parameters and weights of what only MXNet 2 has."""
 EMPTY = 32  # bytes of a file of weights without any
 
 
@@ -59,7 +70,22 @@ def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
             symbol = neighboured(symbol, floats, [ends and array.dtype == np.float32 for array in outputs.values()])
         (here / SYMBOL).write_text(json.dumps(symbol))
         nets.append(Net(name, here, harness._options(case), bool(case.refused)))
-    return nets
+    return [*nets, *(_of_mxnet_2(folder, name) for name in MXNET_2)] if not tables or "mutants" in tables else nets
+
+
+def _of_mxnet_2(folder: Path, name: str) -> Net:
+    """A net that MXNet 1.9 does not take; production's second judge, our interpreter in `base`, answers."""
+    op, attrs, weights = MXNET_2[name]
+    here = folder / f"two-{len(list(folder.iterdir())):04}"
+    here.mkdir()
+    graph = Graph()
+    before = graph.node("_mul_scalar", "before_data", [graph.variable("data")], scalar=BEFORE)
+    made = graph.node(op, "op", [before, *(graph.variable(each) for each in weights)], **attrs)
+    graph.save(here / SYMBOL, graph.node("_mul_scalar", "behind_0", [made], scalar=BEHIND))
+    arrays = {f"arg:{each}": harness.array(each, shape) for each, shape in weights.items()}
+    if arrays:
+        write.params(here / PARAMS, arrays)
+    return Net(name, here, ModelOptions(inputs=(TensorOption("data", "", "float32", SHAPE_2),)), judge="base")
 
 
 def _held(case: harness.Case) -> harness.Case | None:

@@ -15,12 +15,15 @@ from gateway.core.modeltoml import ModelOptions
 
 @dataclass(frozen=True)
 class Net:
-    """A drop of a few nodes. `refused`: the right answer is an error of the converter."""
+    """A drop of a few nodes. `refused`: the right answer is an error of the converter. `judge`: of another Environment
+    than the format's, for what the first one has not.
+    """
 
     name: str
     folder: Path
     options: ModelOptions
     refused: bool = False
+    judge: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 from gateway.config import Settings, Verify
 from gateway.convert.judges import choose
 from gateway.convert.run import Converter, ConvertRequest
-from gateway.core.artifact import FILE, Artifact, Verdict
+from gateway.core.artifact import FILE, Artifact, Verdict, Verification
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.errors import EnvironmentBroken, EnvironmentMissing
 from gateway.formats.base import Match, Source, all_formats
@@ -25,6 +25,7 @@ from tests.environments import environment
 from tests.formats.mxnet.arcface import TINY
 from tests.formats.mxnet.child import source_of
 from tests.formats.mxnet.harness import run_child
+from tests.formats.mxnet.write import Graph
 from tests.jobs import in_base
 
 OPTIONS = ModelOptions(inputs=(TensorOption("data", "", "float32", (None, 3, 32, 32)),))
@@ -78,6 +79,35 @@ def test_without_it_the_interpreter_judges_and_says_so(drop: tuple[Source, Match
         "own interpreter (float64) judged because Environment 'mxnet' is missing: it has not been built" in found.reason
     )
     assert BETTER in found.reason
+
+
+def converted(folder: Path, graph: Graph, head: tuple[int, int], shape: tuple[int, ...]) -> Verification:
+    drop = folder / "drop"
+    drop.mkdir()
+    graph.save(drop / "model-symbol.json", head)
+    source = source_of(drop)
+    match = all_formats()["mxnet"].match(source)
+    assert match is not None
+    options = ModelOptions(inputs=(TensorOption("data", "", "float32", shape),))
+    request = ConvertRequest(source, match, options, digest="key")
+    return Converter(Environments(), Settings(), folder / "scratch").convert(request, folder / "out").verification
+
+
+def test_what_mxnet_does_not_read_the_interpreter_judges(tmp_path: Path) -> None:
+    """An activation of MXNet 2."""
+    environment("mxnet")
+    graph = Graph()
+    found = converted(tmp_path, graph, graph.node("Activation", "a", [graph.variable("data")], act_type="mish"), (2, 6))
+    assert (found.verdict, found.oracle) == (Verdict.PASSED, "own interpreter (float64)"), found.reason
+    assert "own interpreter (float64) judged because MXNet 1.9.1 does not read the source: " in found.reason
+
+
+def test_a_scalar_of_mxnet_is_a_scalar(tmp_path: Path) -> None:
+    environment("mxnet")
+    graph = Graph()
+    found = converted(tmp_path, graph, graph.node("_np_sum", "s", [graph.variable("data")]), (2, 6))
+    assert (found.verdict, found.oracle) == (Verdict.PASSED, "MXNet 1.9.1"), found.reason
+    assert {comparison.shape for comparison in found.comparisons} == {()}
 
 
 def test_what_the_lesser_judge_has_seen_is_judged_anew() -> None:

@@ -22,7 +22,7 @@ def fully_connected(node: Node, x: Array, weight: Array, bias: Array | None = No
 
 @op("Activation", "_npx_activation")
 def activation(node: Node, x: Array) -> Array:
-    """relu, sigmoid, tanh, softrelu (softplus) or softsign."""
+    """relu, sigmoid, tanh, softrelu (softplus) or softsign; of MXNet 2: log_sigmoid, mish."""
     kind = node.attrs.str("act_type")
     if kind == "relu":
         return np.maximum(x, 0)
@@ -34,6 +34,10 @@ def activation(node: Node, x: Array) -> Array:
         return softrelu(x)
     if kind == "softsign":
         return x / (1.0 + np.abs(x))
+    if kind == "log_sigmoid":
+        return np.asarray(-np.logaddexp(0.0, -x))
+    if kind == "mish":
+        return np.asarray(x * np.tanh(np.logaddexp(0.0, x)))
     raise node.unsupported(f"act_type {kind!r}")
 
 

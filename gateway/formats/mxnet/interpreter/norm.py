@@ -63,14 +63,19 @@ def instance_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     return np.asarray(out * _on_axis(gamma, 1, x.ndim) + _on_axis(beta, 1, x.ndim))
 
 
-@op("GroupNorm")
+@op("GroupNorm", "_npx_group_norm")
 def group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> tuple[Array, ...]:
-    """Channels in `num_groups` groups, each by its own statistics; gamma and beta by group, not channel; eps 1e-5."""
+    """Channels in `num_groups` groups, each by its own statistics; eps 1e-5.
+
+    gamma and beta are by group in MXNet 1, by channel in MXNet 2: as many as they are.
+    """
     groups = node.attrs.int("num_groups", 1)
     grouped = x.reshape(x.shape[0], groups, -1)
     mean = grouped.mean(axis=2, keepdims=True)
     deviation = np.sqrt(grouped.var(axis=2, keepdims=True) + node.attrs.float("eps", 1e-5))
-    out = (grouped - mean) / deviation * gamma.reshape(1, groups, 1) + beta.reshape(1, groups, 1)
+    out = (grouped - mean) / deviation
+    parts = (x.shape[0], gamma.size, -1)
+    out = out.reshape(parts) * gamma.reshape(1, -1, 1) + beta.reshape(1, -1, 1)
     return out.reshape(x.shape), mean[..., 0], deviation[..., 0]
 
 
