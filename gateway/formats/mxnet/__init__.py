@@ -25,7 +25,6 @@ from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, 
 
 NAME = "mxnet"
 MAGIC = bytes.fromhex("12010000000000000000000000000000")  # .params: 0x112 and a reserved zero, 8 bytes each
-MARK = "MAR-INF/"
 SIGNATURE_FILE = "signature.json"  # Model Server's: shapes of the inputs
 SYMBOL_SUFFIX = "-symbol.json"
 EPOCH = re.compile(r"(?P<prefix>.+?)(-\d{4})?\.(params|ndarray|nd)")

@@ -54,7 +54,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     "reshape": (_RESHAPE,),
     "SoftmaxOutput": (_SOFTMAX_OUTPUT,),
     "Softmax": (_SOFTMAX_OUTPUT,),
-    "SoftmaxActivation": ("mode instance takes all axes but the batch, channel takes axis 1",),
+    "SoftmaxActivation": ("mode instance takes the last axis, whatever its text says; channel takes axis 1",),
     "softmax": ("temperature divides first; length, when used, masks the axis",),
     "LogisticRegressionOutput": ("the answer is the sigmoid of the input",),
     "ROIPooling": (_ROI,),

@@ -215,8 +215,11 @@ ACTIVATIONS = {
     "Dropout: mode always stays random": trap("Dropout", {"p": 0.7, "mode": "always"}, refused="always"),
     "softmax: the last axis": trap("softmax", {}, {"data": (3, 3, 3)}, wrong={"axis": 1}),
     "softmax: temperature divides": trap("softmax", {"temperature": 2.5}, {"data": (3, 4)}, wrong={"temperature": 1}),
-    "SoftmaxActivation: instance is over all but the batch": trap(
+    "SoftmaxActivation: instance is over the last axis, whatever its text says": trap(
         "SoftmaxActivation", {}, {"data": (2, 3, 4)}, wrong={"mode": "channel"}
+    ),
+    "SoftmaxActivation: instance, four dimensions": trap(
+        "SoftmaxActivation", {}, {"data": (2, 3, 4, 5)}, wrong={"mode": "channel"}
     ),
     "SoftmaxActivation: channel is axis 1": trap(
         "SoftmaxActivation", {"mode": "channel"}, {"data": (2, 3, 4)}, wrong={"mode": "instance"}
