@@ -119,7 +119,8 @@ class Environments:
     def build(self, name: str, progress: Say | None = None, wheels: Path | None = None) -> Environment:
         """Build unless it is there; waits for another builder of the same.
 
-        `wheels` is a folder that all packages are taken from, without a network. Errors: EnvironmentBroken, UsageError.
+        `wheels` is a folder that all packages are taken from, without a network. Errors: EnvironmentBroken,
+        EnvironmentInUse where a damaged one would have to give way while processes run from it, UsageError.
         """
         pins, say = self._pins(name, wheels), _named(name, progress or _silent)
         if wheels is not None and not wheels.is_dir():
@@ -129,6 +130,8 @@ class Environments:
             with self._lock(path, say):
                 if (found := self._built(pins)) is not None:
                     return found
+                if path.exists() and (using := envuse.users([path])):
+                    raise EnvironmentInUse(name, [_used(path, using)])
                 return self._build(pins, path, say, wheels and wheels.absolute())
         except OSError as error:
             raise EnvironmentBroken(f"Environment '{name}' could not be built in {self.folder}: {error}.") from error
@@ -275,7 +278,7 @@ class Environments:
                     if using := envuse.users([path, gone]):
                         gone.rename(path)
                 if using:
-                    return Removed(path, size, f"{path} is used by process {', '.join(map(str, using))}")
+                    return Removed(path, size, _used(path, using))
                 shutil.rmtree(gone)
                 return Removed(path, size)
         except OSError as error:
@@ -370,6 +373,10 @@ def _write_stamp(path: Path, stamp: dict[str, Any]) -> None:
 def _folder_name(path: Path) -> str:
     found = _FOLDER.fullmatch(path.name)
     return found[1] if found else ""
+
+
+def _used(path: Path, using: list[envuse.User]) -> str:
+    return f"{path} is used by process {', '.join(map(str, using))}"
 
 
 def _named(name: str, say: Say) -> Say:

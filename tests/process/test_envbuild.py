@@ -331,7 +331,6 @@ def test_one_in_use_is_never_removed(tmp_path: Path) -> None:
     environments, wheels = small(tmp_path)
     python = environments.build("small", None, wheels).python
     path = python.parents[1]
-    (path / "late.py").write_text("")
     with subprocess.Popen(
         [python, "-c", "print(1, flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -341,6 +340,11 @@ def test_one_in_use_is_never_removed(tmp_path: Path) -> None:
         with pytest.raises(EnvironmentInUse, match=rf"used by process {process.pid} \(python\)"):
             environments.remove("small")
         assert environments.find("small").python == python
+        stamp = (path / STAMP).read_text()
+        (path / STAMP).unlink()
+        with pytest.raises(EnvironmentInUse, match="is used by process"):  # damaged, and still not taken away
+            environments.build("small", None, wheels)
+        (path / STAMP).write_text(stamp)
         (environments.pins / "small.txt").write_text((environments.pins / "small.txt").read_text() + "# changed\n")
         later = Environments(environments.folder, environments.pins)
         assert later.outdated() == ([path], [])
