@@ -299,11 +299,12 @@ def _records(data: bytes) -> dict[str, bytes]:
     at = 0
     while at < len(data):
         blank = data.find(b" ", at, at + 8)
-        digits = data[at:blank] if blank > 0 else b""
+        digits = data[at:blank] if blank > at else b""
         size = int(digits) if digits.isdigit() else 0
-        body = data[blank + 1 : at + size]
-        key, equals, value = body.partition(b"=")
-        if not equals or not body.endswith(b"\n") or at + size > len(data):
+        if not size or at + size > len(data):
+            raise _Broken("a pax record breaks its own rules")  # a length of 0 would be read for ever
+        key, equals, value = data[blank + 1 : at + size].partition(b"=")
+        if not equals or not value.endswith(b"\n"):
             raise _Broken("a pax record breaks its own rules")
         found[key.decode("utf-8", "replace")] = value[:-1]
         at += size

@@ -14,7 +14,7 @@ def _export(how: str) -> str:
 
 
 _ORIGINAL = _export("Drop the model that it was made from, in ONNX or a format that `gateway formats` lists.")
-_UNPACK = "Unpack it into model_repo/NAME/1/ and drop that: an archive is not taken as it is."
+_UNPACK = "Unpack it into model_repo/NAME/1/: zip, tar and tar.gz are taken as the folder inside, other packers and archives in archives are not."
 
 FAMILIES: dict[str, list[Row]] = {
     "Apple": [

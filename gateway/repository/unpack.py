@@ -13,21 +13,26 @@ import threading
 from pathlib import Path
 
 from gateway import config
-from gateway.archive import SUFFIXES, Limits, kind_of, open_archive
+from gateway.archive import Limits, kind_of, open_archive
 from gateway.errors import JobCancelled
 from gateway.formats.base import Source
+from gateway.recognise import recognise
 from gateway.repository.seen import Seen, look_at
 from gateway.repository.walk import is_ignored
 
 FOLDER = "unpacked"
+KINDS = ("zip", "tar")  # of the recogniser: what is no model's own form; a tar may be gzipped
 
 
 def parcel(source: Source) -> Path | None:
-    """The one file of a drop, when it is an archive by its bytes and by its name; else None."""
-    if len(source.files) != 1 or not source.files[0].lower().endswith(SUFFIXES):
+    """The one file of a drop, when it is an archive and nothing more: a .keras or a .pt is a zip too. Else None.
+
+    What the recogniser does not know at all (a tar of nothing but links) is one too: the extractor says what is wrong.
+    """
+    if len(source.files) != 1 or not kind_of(source.head(source.files[0], 512)):
         return None
-    path = source.path(source.files[0])
-    return path if kind_of(source.head(source.files[0], 512)) else None
+    best = recognise(source.root, source.files).best
+    return source.path(source.files[0]) if best is None or best.kind in KINDS else None
 
 
 def unpack(archive: Path, folder: Path, watch: config.Watch, cancel: threading.Event | None = None) -> None:

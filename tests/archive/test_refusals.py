@@ -159,6 +159,8 @@ TARS: dict[str, tuple[bytes, type[GatewayError], str]] = {
     "long record": (header(b"p", 1 << 30, b"x") + END, CorruptArchive, "expected at most 65536"),
     "record cut": (header(b"p", 2000, b"x"), CorruptArchive, "ends inside a name"),
     "broken record": (header(b"p", 20, b"x") + padded(b"99 path=x\n") + PLAIN, CorruptArchive, "breaks its own rules"),
+    "record of no length behind another": (
+        header(b"p", 19, b"x") + padded(b"8 a=bcd\n\n\n\n\n\n\n\n\n\n\n\n") + PLAIN, CorruptArchive, "its own rules"),
     "record of no length": (header(b"p", 9, b"x") + padded(b"0 path=x\n") + PLAIN, CorruptArchive, "its own rules"),
     "size that is no number": (pax((b"size", b"-1")) + PLAIN + END, CorruptArchive, "has the size"),
     "size beyond all": (pax((b"size", b"9" * 18)) + PLAIN + END, CorruptArchive, "ends inside"),

@@ -147,7 +147,7 @@ def drops() -> list[bytes]:
 
 
 MADE = {
-    "archive": archives, "detect": drops, "onnx": models, "mxnet-symbol": symbols,
+    "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,
     "mxnet-params": weights, "json": documents, "tfs": messages, "wire": frames, "toml": tomls,
 }  # fmt: skip
 assert set(MADE) == set(TARGETS)

@@ -104,13 +104,15 @@ def _by_zipfile(path: Path) -> dict[str, bytes] | None:
 def _by_tarfile(path: Path) -> dict[str, bytes] | None:
     import tarfile
 
+    from gateway.archive import names
+
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(path, encoding="utf-8") as there:
             for entry in there:
                 stream = there.extractfile(entry) if entry.isreg() else None
                 if stream is not None:
-                    found[entry.name.removeprefix("./")] = stream.read()
+                    found[names.clean(entry.name)] = stream.read()
     except Exception:
         return None
     return found
@@ -142,6 +144,16 @@ def detect(data: bytes) -> None:
     match = detect(Source(root, names))
     assert match.main in names
     assert set(match.used) <= set(names)
+
+
+@target("recognise")
+def recognise(data: bytes) -> None:
+    from gateway.recognise import recognise_bytes
+
+    answer = recognise_bytes(data[1:], FILES[data[0] % len(FILES)] if data else "", strict=True)
+    for finding in answer.findings:
+        assert 0 <= finding.confidence <= 1
+        assert finding.evidence.isprintable()
 
 
 # -- formats -------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,11 @@ def load(path: Path) -> Any:
 
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
     """Inputs, outputs and operators as the file declares them. Errors: CorruptModel."""
+    with _as_corrupt(match):
+        return _inspect(source, match)
+
+
+def _inspect(source: Source, match: Match) -> Inspection:
     model = load(source.path(match.main))
     hidden: list[Fact] = []
     surgery.hide_initializers(model, hidden)
@@ -74,8 +81,15 @@ def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
 
 def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> Conversion:
     """Write MODEL_FILE (and weights.DATA_FILE) into `out`. Errors: ConversionError, UnsafeDrop."""
-    try:
+    with _as_corrupt(match):
         return _convert(source, match, options, out)
+
+
+@contextmanager
+def _as_corrupt(match: Match) -> Iterator[None]:
+    """What onnx, protobuf and numpy raise over damaged files, as CorruptModel."""
+    try:
+        yield
     except GatewayError:
         raise
     except BROKEN as error:
