@@ -1,8 +1,8 @@
-"""TensorFlow Serving's gRPC API: Predict, GetModelMetadata, GetModelStatus.
+"""TensorFlow Serving's gRPC API: PredictionService and ModelService, every method of theirs.
 
 Methods are bytes -> nouns -> bytes; grpc.aio sits outside and gets generic handlers on raw
-bytes. Classify, Regress, MultiInference and HandleReloadConfigRequest are not registered, so
-gRPC itself answers UNIMPLEMENTED; to add one is one more row in METHODS.
+bytes. Here are Predict, GetModelMetadata and GetModelStatus; tfs_grpc_examples.py has those that
+take tf.Examples, tfs_reload.py HandleReloadConfigRequest.
 
 Rule 1: every call is observed once, with gRPC's name of its outcome.
 Rule 2: the deadline of the call travels with it, and its cancellation is the task's.
@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from gateway.config import Limits
 from gateway.core.dtypes import Tensors, dtype
@@ -28,10 +27,17 @@ from gateway.protocols.pool import message
 from gateway.protocols.status import status_of
 from gateway.protocols.tensors import decode, encode, field
 from gateway.protocols.tfs import SIGNATURE_DEF, dimensions, model_spec, unknown_signature, version_states
+from gateway.protocols.tfs_call import Call, parse, spec_of
+from gateway.protocols.tfs_grpc_examples import ExampleMethods
+from gateway.protocols.tfs_metrics import TfsMetrics
+from gateway.protocols.tfs_reload import ReloadMethod
+from gateway.serving.control import Control
 from gateway.serving.observe import Observe
-from gateway.serving.predict import ModelSpec, PredictCall, Predictor
+from gateway.serving.predict import PredictCall, Predictor
 
 PROTOCOL = "tfs-grpc"
+COUNTED = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
+"""Methods that TensorFlow Serving's own metrics count; the original leaves MultiInference out."""
 
 _ModelSpec = message("tensorflow.serving.ModelSpec")
 _PredictRequest = message("tensorflow.serving.PredictRequest")
@@ -46,46 +52,53 @@ _STATE = _VersionStatus.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_n
 _CODE = message("tensorflow.serving.StatusProto").DESCRIPTOR.fields_by_name["error_code"].enum_type.values_by_name
 
 
-class Call:
-    """What one call needs besides its bytes, and what is told when it is over."""
-
-    __slots__ = ("deadline", "model", "request_id", "version")
-
-    def __init__(self, deadline: float, request_id: str) -> None:
-        self.deadline = deadline  # seconds of time.monotonic()
-        self.request_id = request_id
-        self.model = ""  # set once the model is known to exist
-        self.version: int | None = None
-
-
 Method = Callable[[bytes, Call], Awaitable[bytes]]
 
 
 class TfsGrpc:
-    """The two services over a Predictor. `content` answers with tensor_content instead of typed values."""
+    """The two services. `content` answers with tensor_content instead of typed values."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, observe: Observe, *, content: bool = False) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        control: Control,
+        limits: Limits,
+        observe: Observe,
+        metrics: TfsMetrics,
+        *,
+        content: bool = False,
+    ) -> None:
         self._predictor = predictor
         self._limits = limits
         self._observe = observe
+        self._metrics = metrics
         self._content = content
+        self._examples = ExampleMethods(predictor, limits)
+        self._reload = ReloadMethod(control, metrics)
 
     def handlers(self) -> Sequence[grpc.GenericRpcHandler]:
         methods: dict[str, dict[str, Method]] = {
             "tensorflow.serving.PredictionService": {
                 "Predict": self.predict,
+                "Classify": self._examples.classify,
+                "Regress": self._examples.regress,
+                "MultiInference": self._examples.multi_inference,
                 "GetModelMetadata": self.get_model_metadata,
             },
-            "tensorflow.serving.ModelService": {"GetModelStatus": self.get_model_status},
+            "tensorflow.serving.ModelService": {
+                "GetModelStatus": self.get_model_status,
+                "HandleReloadConfigRequest": self._reload.reload,
+            },
         }
         return [
             grpc.method_handlers_generic_handler(
-                service, {name: grpc.unary_unary_rpc_method_handler(self._serve(m)) for name, m in table.items()}
+                service,
+                {name: grpc.unary_unary_rpc_method_handler(self._serve(name, m)) for name, m in table.items()},
             )
             for service, table in methods.items()
         ]
 
-    def _serve(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    def _serve(self, name: str, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def serve(body: bytes, context: Any) -> bytes:
             started = time.monotonic()
             remaining = context.time_remaining()
@@ -106,20 +119,31 @@ class TfsGrpc:
                 await context.abort(status.code, status.text)
                 raise
             finally:
+                seconds = time.monotonic() - started
                 self._observe.request(
                     protocol=PROTOCOL,
                     model=call.model,
                     version=call.version,
                     code=code,
-                    seconds=time.monotonic() - started,
+                    seconds=seconds,
                     request_id=request_id,
                 )
+                if name in COUNTED:
+                    self._metrics.request(
+                        model=call.model,
+                        api=name,
+                        entrypoint="GRPC",
+                        code=code,
+                        seconds=seconds,
+                        run_s=call.run_s,
+                        examples=call.examples,
+                    )
 
         return serve
 
     async def predict(self, body: bytes, call: Call) -> bytes:
-        request = _parse(_PredictRequest, body)
-        spec, signature = self._spec(request)
+        request = parse(_PredictRequest, body)
+        spec, signature = spec_of(self._predictor, request)
         wanted = signature or SERVING_DEFAULT
         try:
             lease = self._predictor.lease(spec, wanted)
@@ -130,25 +154,15 @@ class TfsGrpc:
             call.model, call.version = lease.model, lease.version
             outputs = _output_filter(request, lease.signature)
             inputs = self._inputs(request.inputs, lease.signature)
+            ran = time.monotonic()
             response = await lease.predict(PredictCall(inputs, outputs, call.deadline, call.request_id))
+            call.run_s = time.monotonic() - ran
             answer = [
                 field(1, field(1, name.encode()) + field(2, encode(array, content=self._content)))
                 for name, array in response.outputs.items()
             ]
             answer.append(_answered_by(response.model, response.version, response.signature))
             return b"".join(answer)
-
-    def _spec(self, request: Any) -> tuple[ModelSpec, str]:
-        """(which model, signature name or "")."""
-        if not request.HasField("model_spec"):
-            raise InvalidRequest("Missing ModelSpec")
-        spec = request.model_spec
-        if not spec.name:
-            raise InvalidRequest("ModelSpec has no name specified.")
-        choice = spec.WhichOneof("version_choice")
-        version = spec.version.value if choice == "version" else None
-        label = spec.version_label if choice == "version_label" else None
-        return model_spec(self._predictor, spec.name, version, label), spec.signature_name
 
     def _inputs(self, protos: Any, signature: Signature) -> Tensors:
         if len(protos) != len(signature.inputs) or any(spec.name not in protos for spec in signature.inputs):
@@ -168,8 +182,8 @@ class TfsGrpc:
         return tensors
 
     async def get_model_metadata(self, body: bytes, call: Call) -> bytes:
-        request = _parse(_MetadataRequest, body)
-        spec, _ = self._spec(request)
+        request = parse(_MetadataRequest, body)
+        spec, _ = spec_of(self._predictor, request)
         if not request.metadata_field:
             raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
         for name in request.metadata_field:
@@ -188,7 +202,7 @@ class TfsGrpc:
         return bytes(response.SerializeToString())
 
     async def get_model_status(self, body: bytes, call: Call) -> bytes:
-        request = _parse(_StatusRequest, body)
+        request = parse(_StatusRequest, body)
         if not request.HasField("model_spec"):
             raise InvalidRequest("Missing ModelSpec")
         given = request.model_spec
@@ -200,13 +214,6 @@ class TfsGrpc:
             entry.status.error_message = text
         call.model, call.version = spec.name, spec.version
         return bytes(response.SerializeToString())
-
-
-def _parse(kind: Any, body: bytes) -> Any:
-    try:
-        return kind.FromString(body)
-    except DecodeError as error:
-        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from None
 
 
 def _output_filter(request: Any, signature: Signature) -> tuple[str, ...]:
