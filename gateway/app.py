@@ -13,8 +13,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 
 import orjson
 import uvloop
@@ -25,9 +26,11 @@ from gateway.convert.run import Converter
 from gateway.errors import GatewayError
 from gateway.process.environments import Environments
 from gateway.process.sandbox import protect_gateway
+from gateway.protocols import tfs_config
 from gateway.protocols.servers import Servers
 from gateway.repository.source import Repository
 from gateway.repository.store import Store
+from gateway.serving.control import CONFIG, Wanted
 from gateway.serving.controller import Controller
 from gateway.serving.manager import Manager
 from gateway.serving.metrics import Metrics
@@ -46,6 +49,7 @@ class App:
 
     def __init__(self, settings: Settings, environments: Environments | None = None) -> None:
         self.settings = settings
+        self._following: asyncio.Task[None] | None = None
         self.metrics = Metrics()
         self.environments = environments or Environments()
         self.store = Store(settings.store, settings.store_max_bytes)
@@ -63,10 +67,16 @@ class App:
 
     async def start(self) -> dict[str, str]:
         """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""
+        tfs = self.settings.tfserving
+        configured = self._models_config()
+        rows, digest = configured() if configured else ((), "")
         self.store.open()
         addresses = await self.servers.start()
-        self.manager.start()
+        self.manager.start(rows, digest)
         self._registering = asyncio.create_task(self._register_models())
+        if configured and tfs.models_config and tfs.models_config_poll_s:
+            following = self.control.follow(configured, tfs.models_config_poll_s, digest)
+            self._following = asyncio.create_task(following)
         return addresses
 
     async def _register_models(self) -> None:
@@ -77,8 +87,29 @@ class App:
             except GatewayError as error:
                 log.error("management.models: %s: %s", name or place, error.explain())
 
+    def _models_config(self) -> Callable[[], tuple[Sequence[Wanted], str]] | None:
+        """What reads the models that TensorFlow Serving's settings name; None when they name none."""
+        tfs = self.settings.tfserving
+        if tfs.models_config:
+            path, said = Path(tfs.models_config), set[str]()
+
+            def read() -> tuple[Sequence[Wanted], str]:
+                models = tfs_config.read_models(path)
+                for note in [note for note in models.notes if note not in said]:
+                    log.warning("%s: %s", path, note)
+                said.update(models.notes)
+                return models.rows, models.digest
+
+            return read
+        if tfs.base_path:
+            row = Wanted(tfs.base_name, CONFIG, str(Path(tfs.base_path).absolute()))
+            return lambda: ((row,), f"{row.name} {row.path}")
+        return None
+
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain and stop: not ready, no new work, in-flight requests finish within `grace_s`."""
+        if self._following is not None:
+            self._following.cancel()
         self.manager.begin_drain()
         if self._registering is not None:
             self._registering.cancel()

@@ -124,13 +124,13 @@ class Compat:
 @dataclass(frozen=True, kw_only=True)
 class Tfserving:
     models_config: str = ""  # a model_config_file of TensorFlow Serving; its models are served too
-    models_config_poll_s: float = 0.0  # between two looks at that file; 0 reads it at the start and on SIGHUP
+    models_config_poll_s: float = 0.0  # between two looks at that file; 0 looks once, at the start
     base_path: str = ""  # one model by its base path, as --model_base_path; its name is base_name
     base_name: str = "default"
     labels_for_unavailable: bool = False  # a new label may point to a version that does not serve yet
     tensor_content: bool = False  # answers carry tensor_content instead of typed values
     cors: bool = False  # answers carry the CORS headers of TensorFlow Serving
-    metrics_path: str = ""  # where its metrics stand on the HTTP port, e.g. /monitoring/prometheus/metrics
+    metrics_path: str = "/monitoring/prometheus/metrics"  # its metrics, on the HTTP port; "" nowhere
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,11 +86,11 @@ def _model_json(status: ModelStatus) -> dict[str, Any]:
     return {"name": status.name, "versions": versions}
 
 
-def metrics_routes(page: Callable[[], tuple[str, bytes]]) -> list[Route]:
-    """GET /metrics, with the content type and text that `page` makes."""
+def metrics_routes(page: Callable[[], tuple[str, bytes]], path: str = "/metrics") -> list[Route]:
+    """GET of `path`, with the content type and text that `page` makes."""
 
     async def metrics(_: Request, __: re.Match[str]) -> Response:
         content_type, text = page()
         return Response(text, content_type=content_type.encode())
 
-    return [Route(re.compile("/metrics/?"), metrics, scope=_READ)]
+    return [Route(re.compile(re.escape(path) + "/?"), metrics, scope=_READ)]

@@ -41,6 +41,7 @@ from gateway.protocols.mms_management import MmsManagement
 from gateway.protocols.mms_rest import MmsRest
 from gateway.protocols.reread import Reread
 from gateway.protocols.tfs_grpc import TfsGrpc
+from gateway.protocols.tfs_metrics import TfsMetrics
 from gateway.protocols.tfs_rest import TfsRest
 from gateway.protocols.tls import Certificates
 from gateway.serving.control import Control
@@ -115,6 +116,7 @@ class Servers:
         self._registrar = registrar or Registrar(settings, control)
         self._observe = observe
         self._metrics_page = metrics_page
+        self._tfs_metrics = TfsMetrics()
         self._kserve = KServe(predictor, settings, observe, control)
         self._credentials: Reread[Book] | None = None
         self._certificates: Certificates | None = None
@@ -130,12 +132,16 @@ class Servers:
 
     def dialects(self) -> list[Dialect]:
         """In order of precedence."""
-        limits = self._settings.limits
+        limits, tfs = self._settings.limits, self._settings.tfserving
+        rest = TfsRest(self._predictor, limits, self._observe, self._tfs_metrics, cors=tfs.cors)
+        grpc_api = TfsGrpc(
+            self._predictor, self._control, limits, self._observe, self._tfs_metrics, content=tfs.tensor_content
+        )
         return [
             Dialect(
                 "tfs",
-                TfsRest(self._predictor, limits, self._observe).routes(),
-                TfsGrpc(self._predictor, limits, self._observe).handlers(),
+                [*self._tfs_metrics_route(), *rest.routes()],
+                grpc_api.handlers(),
             ),
             Dialect("kserve", KServeRest(self._kserve).routes(), KServeGrpc(self._kserve).handlers()),
             Dialect(
@@ -157,6 +163,10 @@ class Servers:
         except GatewayError:  # it is there and does not serve: its inputs are not known yet
             signature = None
         return openapi.of_model(model, signature)
+
+    def _tfs_metrics_route(self) -> list[Route]:
+        path = self._settings.tfserving.metrics_path
+        return metrics_routes(self._tfs_metrics.page, path) if path else []
 
     def listeners(self) -> list[_Listener]:
         settings, dialects = self._settings, self.dialects()

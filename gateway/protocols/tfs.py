@@ -33,13 +33,14 @@ STATES = {
 
 def version_states(predictor: Predictor, name: str, version: int | None) -> Iterator[tuple[int, str, str, str]]:
     """(version, state, error code, error message), newest first. Errors: ModelNotFound in the original's words."""
+    hint = ""
     try:
         found = predictor.status(name, version).versions
-    except ModelNotFound:
-        found = ()
+    except ModelNotFound as error:
+        found, hint = (), error.hint
     if not found:
         what = "any versions" if version is None else f"version {version}"
-        raise ModelNotFound(f"Could not find {what} of model {name}")
+        raise ModelNotFound(f"Could not find {what} of model {name}", hint=hint)
     for status in found:
         code, message = _health(status)
         yield status.version, STATES[status.state], code, message

@@ -18,6 +18,7 @@ from gateway.protocols.tfs_results import Class, classifications, classify_outpu
 from gateway.serving.predict import Lease, ModelSpec, PredictCall, Predictor
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+NO_SIGNATURE = "No signature was found with the name: "
 
 
 @dataclass

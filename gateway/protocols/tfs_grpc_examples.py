@@ -14,7 +14,7 @@ from gateway.errors import InvalidRequest, UnsupportedType
 from gateway.protocols.examples import read_input
 from gateway.protocols.pool import message
 from gateway.protocols.tfs_call import Call, parse, spec_of
-from gateway.protocols.tfs_examples import CLASSIFY, REGRESS, Asked, classify, lease, regress
+from gateway.protocols.tfs_examples import CLASSIFY, NO_SIGNATURE, REGRESS, Asked, classify, lease, regress
 from gateway.protocols.tfs_results import Class, classify_outputs, regress_outputs
 from gateway.serving.predict import Lease, Predictor
 
@@ -24,8 +24,6 @@ _RegressionRequest = message("tensorflow.serving.RegressionRequest")
 _RegressionResponse = message("tensorflow.serving.RegressionResponse")
 _MultiRequest = message("tensorflow.serving.MultiInferenceRequest")
 _MultiResponse = message("tensorflow.serving.MultiInferenceResponse")
-
-NO_SIGNATURE = "No signature was found with the name: "
 
 
 class ExampleMethods:

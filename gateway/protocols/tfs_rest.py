@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API: predict (rows and columns), metadata, status.
+"""TensorFlow Serving's REST API: predict (rows and columns), classify, regress, metadata, status.
 
 Rule 1: the two patterns, the order of checks and the texts are the original's: whatever does
         not match under /v1/ is 400 "Malformed request", not 404 or 405.
@@ -15,18 +15,26 @@ from urllib.parse import unquote
 
 from gateway.config import Limits
 from gateway.core.signature import SERVING_DEFAULT
-from gateway.errors import InvalidRequest, UnknownSignature, UnsupportedType
+from gateway.errors import InvalidRequest, UnknownSignature
 from gateway.protocols.access import Scope
-from gateway.protocols.http import Request, Response, Route, error_response, json_response
+from gateway.protocols.http import Headers, Request, Response, Route, error_response, json_response
+from gateway.protocols.json_examples import classification_body, read_examples, regression_body
 from gateway.protocols.json_outputs import encode_outputs
 from gateway.protocols.json_tensors import Decoder
 from gateway.protocols.json_text import loads, quote
 from gateway.protocols.status import status_of
 from gateway.protocols.tfs import MAX_INT64, metadata_json, model_spec, unknown_signature, version_states
+from gateway.protocols.tfs_examples import NO_SIGNATURE, Asked, classify, lease, regress
+from gateway.protocols.tfs_metrics import TfsMetrics
 from gateway.serving.observe import Observe
 from gateway.serving.predict import ModelSpec, PredictCall, Predictor
 
 PROTOCOL = "tfs-rest"
+CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+)
 
 _ANY = re.compile(r"(?i)/v1/.*")
 _CALL = re.compile(
@@ -42,20 +50,27 @@ def _scope(request: Request) -> Scope:
 class _Seen:
     """What is told when the request is over."""
 
-    __slots__ = ("model", "version")
+    __slots__ = ("api", "examples", "model", "run_s", "version")
 
     def __init__(self) -> None:
+        self.api = ""
         self.model = ""
         self.version: int | None = None
+        self.run_s = 0.0
+        self.examples = 0
 
 
 class TfsRest:
     """The routes below /v1/ over a Predictor."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, observe: Observe) -> None:
+    def __init__(
+        self, predictor: Predictor, limits: Limits, observe: Observe, metrics: TfsMetrics, *, cors: bool = False
+    ) -> None:
         self._predictor = predictor
         self._limits = limits
         self._observe = observe
+        self._metrics = metrics
+        self._headers: Headers = CORS if cors else ()
 
     def routes(self) -> list[Route]:
         return [Route(_ANY, self._serve, methods=(), scope=_scope)]
@@ -66,32 +81,43 @@ class TfsRest:
         try:
             response = await self._dispatch(request, seen, started)
             code = "OK"
+            response.headers = self._headers
             return response
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  status_of logs what nobody expected
             status = status_of(error, request.request_id)
             code = status.name
-            return error_response(status)
+            refusal = error_response(status)
+            refusal.headers = (*refusal.headers, *self._headers)
+            return refusal
         finally:
+            seconds = time.monotonic() - started
             self._observe.request(
                 protocol=PROTOCOL,
                 model=seen.model,
                 version=seen.version,
                 code=code,
-                seconds=time.monotonic() - started,
+                seconds=seconds,
                 request_id=request.request_id,
+            )
+            self._metrics.request(
+                model=seen.model,
+                api=seen.api,
+                entrypoint="REST",
+                code=code,
+                seconds=seconds,
+                run_s=seen.run_s,
+                examples=seen.examples,
             )
 
     async def _dispatch(self, request: Request, seen: _Seen, started: float) -> Response:
         if request.method == "POST" and (match := _CALL.fullmatch(request.path)):
-            spec, verb = self._spec(match), match[4].lower()
-            if verb == "predict":
-                return await self._predict(spec, request, seen, started)
-            raise UnsupportedType(
-                f"The method {verb} is not served.",
-                hint=f"Call /v1/models/{spec.name}:predict with the model's inputs.",
-            )
+            spec, seen.api = self._spec(match), match[4].lower()
+            document = self._document(request)
+            if seen.api == "predict":
+                return await self._predict(spec, document, request, seen, started)
+            return await self._with_examples(spec, document, request, seen, started)
         if request.method in ("GET", "HEAD") and (match := _READ.fullmatch(request.path)):
             if not match[1]:
                 raise InvalidRequest("Missing model name in request.", hint="GET /api/v1/models lists all models.")
@@ -107,25 +133,49 @@ class TfsRest:
         label = unquote(match[3]) if match[3] else None
         return model_spec(self._predictor, unquote(match[1]), _version(match[2]), label)
 
-    async def _predict(self, spec: ModelSpec, request: Request, seen: _Seen, started: float) -> Response:
-        body = request.body
-        document = loads(body, self._limits.max_json_depth)
+    def _document(self, request: Request) -> dict[str, Any]:
+        """The body as an object. Errors: InvalidRequest."""
+        document = loads(request.body, self._limits.max_json_depth)
         if not isinstance(document, dict):
             raise InvalidRequest(f"JSON Value: {quote(document)} Is not object")
+        return document
+
+    async def _with_examples(
+        self, spec: ModelSpec, document: dict[str, Any], request: Request, seen: _Seen, started: float
+    ) -> Response:
+        """Classify and regress. The examples are read before the model is looked for, as there."""
+        signature = _signature_name(document)
+        examples = read_examples(document)
+        asked = Asked(lambda: examples, started + self._limits.request_s, request.request_id)
+        with lease(self._predictor, spec, signature, NO_SIGNATURE) as held:
+            seen.model, seen.version = held.model, held.version
+            if seen.api == "classify":
+                body = classification_body(await classify(held, asked, self._limits))
+            else:
+                body = regression_body(await regress(held, asked, self._limits))
+            seen.run_s, seen.examples = asked.run_s, asked.count
+            return Response(body)
+
+    async def _predict(
+        self, spec: ModelSpec, document: dict[str, Any], request: Request, seen: _Seen, started: float
+    ) -> Response:
+        body = request.body
         signature = _signature_name(document)
         try:
-            lease = self._predictor.lease(spec, signature)
+            held = self._predictor.lease(spec, signature)
         except UnknownSignature as error:
             seen.model = spec.name
             text = f'Serving signature name: "{signature}" not found in signature def'
             raise unknown_signature(error, text) from None
-        with lease:
-            seen.model, seen.version = lease.model, lease.version
+        with held:
+            seen.model, seen.version = held.model, held.version
             # One letter first: memchr is 30 times faster, and most bodies have neither.
             has_bools = (b"r" in body and b"true" in body) or (b"l" in body and b"false" in body)
-            inputs, by_row = Decoder(lease.signature, self._limits, has_bools=has_bools).inputs(document)
+            inputs, by_row = Decoder(held.signature, self._limits, has_bools=has_bools).inputs(document)
             call = PredictCall(inputs, (), started + self._limits.request_s, request.request_id)
-            response = await lease.predict(call)
+            ran = time.monotonic()
+            response = await held.predict(call)
+            seen.run_s = time.monotonic() - ran
             return Response(encode_outputs(response.outputs, by_row=by_row))
 
     def _metadata(self, spec: ModelSpec, seen: _Seen) -> Response:

@@ -9,6 +9,7 @@ Rule 2: calls that change sources run one at a time; whoever waits for a model l
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ from gateway.serving.generation import Generation
 from gateway.serving.manager import Manager
 from gateway.serving.predict import ModelStatus
 from gateway.serving.uploads import Uploads
+
+log = logging.getLogger("gateway.serving")
 
 GONE_S = 60.0  # longest that a call without a deadline waits for a model to take no more requests
 
@@ -200,7 +203,37 @@ class Controller:
         if row.in_repository and self.mode != "explicit":
             sources.put(Wanted(row.name, MANAGEMENT, off=True))
 
-    # -- reload
+    # -- models.config and reload
+
+    async def configure(self, models: Sequence[Wanted], digest: str) -> None:
+        """What models.config says, where `digest` is of its text. A reload that replaced that text stands."""
+        sources = self._manager.sources
+        async with self._one_at_a_time:
+            names = sources.of(CONFIG).keys() | sources.of(RELOAD).keys()
+            if not sources.configured(models, digest):
+                log.info("models.config is the one that a reload has replaced: what was reloaded stands")
+                return
+            await self._save()
+        await self._manager.refresh()
+        self._manager.advance_all(names | {row.name for row in models})
+
+    async def follow(self, read: Callable[[], tuple[Sequence[Wanted], str]], every_s: float, digest: str) -> None:
+        """Read models.config again and again; a file that is wrong changes nothing and is said once.
+
+        `digest` is that of the text that was read at the start.
+        """
+        said = ""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                rows, now = await asyncio.to_thread(read)
+                if now != digest:
+                    await self.configure(rows, now)
+                said, digest = "", now
+            except GatewayError as error:
+                if str(error) != said:
+                    log.error("models.config: %s What is served stays served.", error.explain())
+                said = str(error)
 
     async def reload(self, models: Sequence[Wanted], *, deadline: float | None = None) -> None:
         rows = [replace(row, source=RELOAD) for row in models]

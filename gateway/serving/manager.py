@@ -75,9 +75,14 @@ class Manager:
 
     # -- life of the manager ---------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to watch. Returns at once; `ready` turns True after the first look."""
+    def start(self, configured: Sequence[Wanted] = (), digest: str = "") -> None:
+        """Begin to watch. Returns at once; `ready` turns True after the first look.
+
+        `configured` is what models.config says, `digest` that of its text, "" when there is none.
+        """
         self.sources.read()
+        if digest:
+            self.sources.configured(configured, digest)
         names = [name.strip() for name in self.settings.load_models.split(",")]
         for name in names if self.settings.model_control == "explicit" else ():
             if name and name != "*":

@@ -81,7 +81,7 @@ class Sources:
 
     def configured(self, rows: Iterable[Wanted], digest: str) -> bool:
         """models.config was read. False when a reload that replaced this very content still stands."""
-        if self._rows[RELOAD] and digest == self._config_digest:
+        if digest == self._config_digest and self._rows[RELOAD]:
             return False
         self.set_list(CONFIG, rows)
         self.set_list(RELOAD, ())

@@ -15,11 +15,15 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pool
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2,
     predict_pb2,
     prediction_service_pb2,
+    regression_pb2,
 )
 
 MESSAGES = [
@@ -29,6 +33,7 @@ MESSAGES = [
     "tensorflow.TensorInfo",
     "tensorflow.TensorInfo.CooSparse",
     "tensorflow.SignatureDef",
+    *(f"tensorflow.{name}" for name in ("BytesList", "FloatList", "Int64List", "Feature", "Features", "Example")),
     *(
         f"tensorflow.serving.{name}"
         for name in (
@@ -42,6 +47,36 @@ MESSAGES = [
             "GetModelStatusResponse",
             "ModelVersionStatus",
             "StatusProto",
+            "ExampleList",
+            "ExampleListWithContext",
+            "Input",
+            "Class",
+            "Classifications",
+            "ClassificationResult",
+            "ClassificationRequest",
+            "ClassificationResponse",
+            "Regression",
+            "RegressionResult",
+            "RegressionRequest",
+            "RegressionResponse",
+            "InferenceTask",
+            "InferenceResult",
+            "MultiInferenceRequest",
+            "MultiInferenceResponse",
+            "ReloadConfigRequest",
+            "ReloadConfigResponse",
+            "Metric",
+            "ModelConfig",
+            "ModelConfigList",
+            "ModelServerConfig",
+            "FileSystemStoragePathSourceConfig.ServableVersionPolicy",
+            "FileSystemStoragePathSourceConfig.ServableVersionPolicy.Latest",
+            "FileSystemStoragePathSourceConfig.ServableVersionPolicy.All",
+            "FileSystemStoragePathSourceConfig.ServableVersionPolicy.Specific",
+            "LoggingConfig",
+            "SamplingConfig",
+            "PerTaskSamplingConfig",
+            "LogCollectorConfig",
         )
     ),
 ]
@@ -143,6 +178,30 @@ def messages():
     for number in (123, 122):
         entry = states.model_version_status.add(version=number, state=30)
         entry.status.SetInParent()
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name = "classifier"
+    features = classify.input.example_list.examples.add().features.feature
+    features["a"].float_list.value.append(1.5)
+    features["b"].int64_list.value.extend([-1, 2])
+    features["c"].bytes_list.value.append(b"\xff")
+    classified = classification_pb2.ClassificationResponse()
+    classified.model_spec.name = "classifier"
+    classified.result.classifications.add().classes.add(label="cat", score=0.5)
+    regress = regression_pb2.RegressionRequest()
+    regress.input.example_list_with_context.context.features.feature["a"].float_list.value.append(1.0)
+    regress.input.example_list_with_context.examples.add()
+    regressed = regression_pb2.RegressionResponse()
+    regressed.result.regressions.add(value=2.5)
+    multi = inference_pb2.MultiInferenceRequest()
+    multi.tasks.add(method_name="tensorflow/serving/classify").model_spec.name = "both"
+    results = inference_pb2.MultiInferenceResponse()
+    results.results.add().regression_result.regressions.add(value=1.0)
+    reload = model_management_pb2.ReloadConfigRequest(metric_names=["/tensorflow/serving/request_count"])
+    config = reload.config.model_config_list.config.add(name="m", base_path="/m", model_platform="tensorflow")
+    config.model_version_policy.latest.num_versions = 2
+    config.version_labels["stable"] = 3
+    reloaded = model_management_pb2.ReloadConfigResponse()
+    reloaded.metric.add(name="/tensorflow/serving/request_count", int64_value_increase=4)
     return {
         name: message.SerializeToString(deterministic=True).hex()
         for name, message in {
@@ -151,6 +210,14 @@ def messages():
             "metadata request": metadata,
             "status request": status,
             "status response": states,
+            "classification request": classify,
+            "classification response": classified,
+            "regression request": regress,
+            "regression response": regressed,
+            "multi inference request": multi,
+            "multi inference response": results,
+            "reload request": reload,
+            "reload response": reloaded,
         }.items()
     }
 

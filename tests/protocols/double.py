@@ -166,6 +166,36 @@ def all_models() -> dict[str, Model]:
     return models()
 
 
+def with_labels(found: Model, labels: tuple[str, ...]) -> Model:
+    return replace(found, signature=replace(found.signature, labels=labels))
+
+
+def both() -> Model:
+    """A classification and a regression over one input."""
+    found = model(
+        lambda t: {"scores": t["x"][:, None] + np.float32([0, 1]), "outputs": t["x"] * 2},
+        ["x:float32[?]"],
+        ["scores:float32[?,2]"],
+    )
+    regression = Signature(found.signature.inputs, (TensorSpec("outputs", "float32", (None,)),), name="regress")
+    return replace(found, signatures={"regress": regression})
+
+
+def _scores(inputs: Tensors) -> Tensors:
+    p = inputs["b"][:, :1] * np.float32([1, 2, 3]) + inputs["b"][:, 1:] + inputs["a"][:, None]
+    return {"p": p, "raw": -p}
+
+
+def _named(inputs: Tensors) -> Tensors:
+    x = inputs["x"].reshape(-1, 1)
+    classes = np.array([[b"low", b"high"]] * len(x), object)
+    return {"classes": classes, "scores": np.concatenate([1 - x, x], axis=1)}
+
+
+def _lengths(inputs: Tensors) -> Tensors:
+    return {"y": np.array([len(text) for text in inputs["examples"]], np.float32)}
+
+
 def models() -> dict[str, Model]:
     """Every model that the protocol tests call, by name."""
     found = {f"id_{name}": identity(name) for name in ("float32", "float64", "float16", "bfloat16", "int8", "int16")}
@@ -196,6 +226,28 @@ def models() -> dict[str, Model]:
                 labels=("a", "b", "c"),
             ),
         ),
+        "classifier": with_labels(
+            model(_scores, ["a:float32[?]", "b:float32[?,2]"], ["p:float32[?,3]", "raw:float32[?,3]"]),
+            ("cat", "dog", "café"),
+        ),
+        "named": model(_named, ["x:float32[?,1]"], ["classes:string[?,2]", "scores:float32[?,2]"]),
+        "only_classes": model(lambda t: {"classes": _named(t)["classes"]}, ["x:float32[?]"], ["classes:string[?,2]"]),
+        "regressor": model(lambda t: {"y": t["x"].sum(axis=1, keepdims=True)}, ["x:float32[?,2]"], ["y:float32[?,1]"]),
+        "outputs": model(
+            lambda t: {"extra": t["x"], "outputs": t["x"] * 2},
+            ["x:float32[?]"],
+            ["extra:float32[?]", "outputs:float32[?]"],
+        ),
+        "double_out": model(lambda t: {"y": t["x"].astype(np.float64)}, ["x:float32[?]"], ["y:float64[?]"]),
+        "serialised": model(_lengths, ["examples:string[?]"], ["y:float32[?]"]),
+        "ints": model(lambda t: {"y": t["x"].astype(np.float32)}, ["x:int8[?]"], ["y:float32[?]"]),
+        "lists": model(lambda t: {"y": t["x"].sum(axis=1)}, ["x:float32[?,?]"], ["y:float32[?]"]),
+        "square": model(lambda t: {"y": t["x"].sum(axis=(1, 2))}, ["x:float32[?,2,2]"], ["y:float32[?]"]),
+        "texts": model(
+            lambda t: {"y": np.array([len(s) for s in t["x"][:, 0]], np.float32)}, ["x:string[?,1]"], ["y:float32[?]"]
+        ),
+        "flags": model(lambda t: {"y": t["x"].astype(np.float32)}, ["x:bool[?]"], ["y:float32[?]"]),
+        "both": both(),
         "slow": model(_slow, ["x:float32[?]"], ["y:float32[?]"]),
         "full": model(_raise(Overloaded("the queue of full has 1024 requests.")), ["x:float32[?]"], ["y:float32[?]"]),
         "bug": model(_raise(KeyError("secret inside")), ["x:float32[?]"], ["y:float32[?]"]),

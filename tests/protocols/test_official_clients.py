@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.core.policy import Versions
+from gateway.serving.control import Wanted
 from tests.environments import environment
 from tests.protocols.double import Running, running
 
@@ -48,7 +50,17 @@ def test_tensorflow_serving_api(servers: Running) -> None:
     }
     assert found["status"] == [[123, 30, 0, ""], [122, 30, 0, ""]]
     assert found["missing"] == ["NOT_FOUND", "Servable not found for request: Latest(nobody)"]
-    assert found["classify"] == "UNIMPLEMENTED"
+    assert found["classify"] == [[["cat", 3.5], ["dog", 5.5], ["café", 7.5]], 1, "serving_default"]
+    assert found["regress"] == [3.0]
+    assert found["multi"] == [[3.0, 4.0], [6.0]]
+    assert found["reload"] == [0, [["/tensorflow/serving/request_count", 0]]]
+    row = Wanted("m", "reload", "/models/m", versions=Versions(specific=(3, 5)), labels={"stable": 3})
+    assert servers.control.calls == [("reload", [row])]
+    assert found["reload refused"] == [
+        "INVALID_ARGUMENT",
+        "Illegal to list model m multiple times in config list",
+    ]
+    assert found["rest regress"] == {"results": [3.0]}
     assert found["rest"] == {"predictions": SPEC["half"]}
 
 

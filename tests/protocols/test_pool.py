@@ -79,6 +79,14 @@ KINDS = {
     "metadata request": "GetModelMetadataRequest",
     "status request": "GetModelStatusRequest",
     "status response": "GetModelStatusResponse",
+    "classification request": "ClassificationRequest",
+    "classification response": "ClassificationResponse",
+    "regression request": "RegressionRequest",
+    "regression response": "RegressionResponse",
+    "multi inference request": "MultiInferenceRequest",
+    "multi inference response": "MultiInferenceResponse",
+    "reload request": "ReloadConfigRequest",
+    "reload response": "ReloadConfigResponse",
 }
 
 

@@ -212,10 +212,10 @@ def test_a_message_over_the_limit(channel: grpc.Channel) -> None:
     assert caught.value.code() is C.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("method", ["Classify", "Regress", "MultiInference"])
-def test_what_is_not_served_is_unimplemented(channel: grpc.Channel, method: str) -> None:
+def test_session_run_is_unimplemented_as_there(channel: grpc.Channel) -> None:
+    """The original ships its proto and does not register it."""
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(SERVICE + method)(b"", timeout=10)
+        channel.unary_unary("/tensorflow.serving.SessionService/SessionRun")(b"", timeout=10)
     assert caught.value.code() is C.UNIMPLEMENTED
 
 

@@ -218,7 +218,6 @@ PATHS = {
     "PUT": Get("PUT", "/v1/models/flat:predict", 400, "Malformed request: PUT /v1/models/flat:predict"),
     "anything under /v1": Get("GET", "/v1/xyz", 400, "Malformed request: GET /v1/xyz"),
     "no name": Get("GET", "/v1/models", 400, "Missing model name in request. GET /api/v1/models lists all models."),
-    "classify is not served": Get("POST", "/v1/models/flat:classify", 501, "The method classify is not served. Call /v1/models/flat:predict with the model's inputs."),
     "status": Get("GET", "/v1/models/flat", 200),
     "status with a label: all versions": Get("GET", "/v1/models/flat/labels/x", 200),
     "status of nobody": Get("GET", "/v1/models/nobody", 404, "Could not find any versions of model nobody"),
