@@ -406,6 +406,40 @@ def big_batch_scale(_: Path) -> onnx.ModelProto:
     return build(nodes, [value("x", T.FLOAT, ["n", 3])], [value("y", T.FLOAT, ["n", 3])])
 
 
+def _sum_and_difference(kind: int, *, through: int | None = None) -> onnx.ModelProto:
+    """Triton's example models `simple*`: 16 sums and 16 differences a row, computed in `through`."""
+    inputs, outputs = ["INPUT0", "INPUT1"], ["OUTPUT0", "OUTPUT1"]
+    nodes = []
+    inner = {name: name for name in (*inputs, *outputs)}
+    if through is not None:
+        inner = {name: f"{name}_wide" for name in inner}
+        nodes += [h.make_node("Cast", [name], [inner[name]], to=through) for name in inputs]
+    terms = [inner[name] for name in inputs]
+    nodes += [h.make_node("Add", terms, [inner["OUTPUT0"]]), h.make_node("Sub", terms, [inner["OUTPUT1"]])]
+    if through is not None:
+        nodes += [h.make_node("Cast", [inner[name]], [name], to=kind) for name in outputs]
+    return build(
+        nodes,
+        [value(name, kind, ["n", 16]) for name in inputs],
+        [value(name, kind, ["n", 16]) for name in outputs],
+    )
+
+
+@entry
+def simple(_: Path) -> onnx.ModelProto:
+    return _sum_and_difference(T.INT32)
+
+
+@entry
+def simple_int8(_: Path) -> onnx.ModelProto:
+    return _sum_and_difference(T.INT8, through=T.INT32)
+
+
+@entry
+def simple_string(_: Path) -> onnx.ModelProto:
+    return _sum_and_difference(T.STRING, through=T.INT32)
+
+
 def main(target: Path) -> None:
     for name, make in CATALOGUE.items():
         folder = target / name
