@@ -7,13 +7,16 @@ Rule 3: what will be downloaded is said before it is, in packages and bytes.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.errors import EnvironmentBroken
@@ -28,6 +31,7 @@ _INSTALLED = re.compile(r"\s*Installed (\d+) package")
 _CHATTER = re.compile(r"\s*(?:[+~-] \S+==|Using Python|Resolved |Audited |Would |Checked )")
 _FULL = ("No space left on device", "Disk quota exceeded")
 MIB = 1 << 20
+BEAT_S = 10.0  # uv says nothing while a file comes in: then we say that it still does
 
 
 def build(pins: Pins, folder: Path, say: Say, wheels: Path | None = None) -> dict[str, str]:
@@ -45,7 +49,8 @@ def build(pins: Pins, folder: Path, say: Say, wheels: Path | None = None) -> dic
     if code:
         raise _failed(pins, "uv pip install", code, lines, folder, wheels)
     plan = _Plan(pins, lines, say, "to download" if wheels is None else f"to take from {wheels}")
-    code, lines = step.run([*install, "--compile-bytecode", "--no-progress"], environ, plan)
+    with plan.beating():
+        code, lines = step.run([*install, "--compile-bytecode", "--no-progress"], environ, plan)
     if code:
         raise _failed(pins, "uv pip install", code, lines, folder, wheels)
     code, lines = step.run([uv, "pip", "check", "--python", inside], environ, silent)
@@ -63,6 +68,7 @@ class _Plan:
 
     def __init__(self, pins: Pins, dry_run: Sequence[str], say: Say, what: str = "to download") -> None:
         self._say, self._weights, self._done = say, weigh(pins), 0
+        self._coming: dict[str, float] = {}  # packages on their way, and since when
         found = _DOWNLOADS.search("\n".join(dry_run))
         count = int(found[1]) if found else 0
         self._total = bytes_ = self._weights.download
@@ -78,14 +84,35 @@ class _Plan:
 
     def __call__(self, line: str) -> None:
         if found := _BEGUN.match(line):
+            self._coming[found[1]] = time.monotonic()
             self._say(f"downloading {found[1]}{self._size(found[1])}")
         elif found := _DONE.match(line):
+            self._coming.pop(found[1], None)
             self._done += self._weights.by_name.get(plain(found[1]), 0)
             self._say(f"downloaded {found[1]}: {_mib(self._done)} of {_mib(self._total)}")
         elif found := _INSTALLED.match(line):
             self._say(f"{found[1]} packages installed")
         elif not _CHATTER.match(line):
             self._say(line.strip())
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """While it lasts, what has been on its way for a while is said again and again."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(BEAT_S):
+            now = time.monotonic()
+            for package, since in list(self._coming.items()):
+                if now - since >= BEAT_S:
+                    self._say(f"still downloading {package}{self._size(package)}: {now - since:.0f} s")
 
     def _size(self, package: str) -> str:
         size = self._weights.by_name.get(plain(package))

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,27 @@ def test_progress_is_said_in_packages_and_bytes(case: tuple[list[str], str], tmp
         "2 packages installed",
         "warning: odd",
     ]
+
+
+def test_a_long_download_is_said_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pins(tmp_path, "one", "big-one==1.0 --hash=sha256:00\n", "big-one")
+    (tmp_path / "sizes.json").write_text(json.dumps({"big-one==1.0": {"download": 11 << 20, "installed": 1}}))
+    (read,) = pins.Pins.read(tmp_path, "one")
+    monkeypatch.setattr(envbuild, "BEAT_S", 0.01)
+    said: list[str] = []
+    again = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("still downloading big-one, 11 MiB: "):
+            again.set()
+
+    plan = envbuild._Plan(read, ["Would download 1 package"], say)
+    with plan.beating():
+        plan("Downloading big-one (11.0MiB)")
+        assert again.wait(20)
+        plan(" Downloaded big-one")
+    assert "downloaded big-one: 11 MiB of 11 MiB" in said
 
 
 VARIANTS = {
