@@ -107,6 +107,22 @@ def test_every_pin_is_exact_and_has_hashes(name: str) -> None:
     assert bad == []
 
 
+AT_WORK_ELSEWHERE = {
+    "base": "every conversion of ONNX and MXNet",
+    "mxnet": "tests/formats/mxnet/test_judges.py",
+    "client-tfs": "tests/protocols/test_official_clients.py",
+    "client-ovms": "tests/protocols/test_official_clients.py",
+    "fuzz": "make fuzz",
+}
+
+
+def test_every_environment_is_seen_at_work() -> None:
+    """A pin file that resolves is no proof that what it pins works together."""
+    environments = {name for name in NAMES if "# python:" in (ENVS / f"{name}.in").read_text()}
+    at_work = {path.stem.replace("_", "-") for path in (ROOT / "tests/process/pinned").glob("[a-z]*.py")}
+    assert environments == at_work | set(AT_WORK_ELSEWHERE), "a module in tests/process/pinned and a row in LEAVES"
+
+
 def test_every_pin_of_an_environment_has_its_weight() -> None:
     """`gateway doctor --install` says what it will download before it does."""
     environments = [name for name in NAMES if "# python:" in (ENVS / f"{name}.in").read_text()]
