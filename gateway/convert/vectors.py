@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from gateway.convert import npy
 from gateway.core.compare import as_bytes
-from gateway.core.dtypes import Array, Tensors
+from gateway.core.dtypes import Tensors
 from gateway.core.names import did_you_mean
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import DropError
@@ -52,8 +51,8 @@ def _side(folder: Path, side: str, specs: tuple[TensorSpec, ...], problems: list
             )
             continue
         try:
-            array: Array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            array = npy.load(path)
+        except (OSError, ValueError) as error:
             problems.append(f"{path.name} is no array: {error}")
             continue
         found[spec.name] = as_bytes(array) if array.dtype.kind in "SU" else array

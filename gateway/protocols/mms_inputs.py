@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,9 @@ from gateway.protocols.json_text import loads
 MAX_PARTS = 1000
 BODY = "body"  # the name that a body without parts has
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+# What numpy's reader of headers lets out, besides ValueError; TokenError for 9000 brackets.
+_BROKEN_NPY = (ValueError, EOFError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
+               RecursionError, MemoryError, tokenize.TokenError)  # fmt: skip
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _EXPECTED = "expected JSON, a .npy file, or a picture where the model says how pictures go in"
@@ -233,7 +237,7 @@ def _npy(body: bytes, spec: TensorSpec, limits: Limits) -> Array:
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"version {version} of the format")
         shape, fortran, kind = read(file)
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError) as error:
+    except _BROKEN_NPY as error:
         raise InvalidTensor(f"its .npy header cannot be read: {error}.") from None
     count = math.prod(shape)
     if count > limits.max_elements:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.e2e.affine import affine
 from tests.formats.mxnet.write import Graph, params_bytes
 from tests.formats.wire_format import message, number
 from tests.fuzz.targets import FILES, NEXT_FILE, TARGETS
+from tests.hostile.pickles import npy_of_objects
 
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -146,7 +148,66 @@ def drops() -> list[bytes]:
     return [*found, *(bytes([at]) + b"\x80\x04K\x01." for at in range(len(FILES)))]
 
 
+def inferences() -> list[bytes]:
+    texts = [
+        b'{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}',
+        b'{"outputs": [{"name": "y", "parameters": {"classification": 1}}], "id": "a", "inputs": []}',
+        b'{"inputs": [{"name": "x", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]}]}',
+        b'{"inputs": [{"name": "x", "shape": [2], "datatype": "BOOL", "data": [true, false]}]}',
+    ]
+    binary = b'{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}]}'
+    found = [bytes([at, 0]) + text for at, text in zip((0, 5, 5, 4), texts, strict=True)]
+    return [*found, bytes([128, len(binary)]) + binary + bytes(8), bytes([128, 0]) + bytes(8)]
+
+
+def inference_messages() -> list[bytes]:
+    """ModelInferRequest (grpc_predict_v2.proto): model_name 1, inputs 5 {name 1, datatype 2, shape 3, contents 5}."""
+    contents = message(5, message(6, struct.pack("<2f", 1, 2)))  # fp32_contents
+    tensor = message(1, "x") + message(2, "FP32") + message(3, b"\1\2")
+    return [
+        message(1, "m0") + message(5, tensor, contents),
+        message(1, "m0") + message(5, tensor) + message(7, struct.pack("<2f", 1, 2)),
+        message(1, "m5")
+        + message(5, message(1, "x"), message(2, "BYTES"), message(3, b"\1"), message(5, message(8, "hi"))),
+        message(1, "two") + message(6, message(1, "y")),
+    ]
+
+
+def array_files() -> list[bytes]:
+    import io
+
+    found = []
+    for array in (np.zeros((1, 2), np.float32), np.array([b"a"]), np.zeros((2, 2), ">i4"), np.array(1.5)):
+        out = io.BytesIO()
+        np.save(out, array)
+        found.append(out.getvalue())
+    brackets = b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000
+    return [*found, found[0].replace(b"(1, 2)", b"(1, 2**9)"), npy_of_objects(b"N."), brackets]
+
+
+def forms() -> list[bytes]:
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="x"; filename="a.npy"\r\nContent-Type: application/json\r\n\r\n'
+    )
+    form = part + b"[[1, 2]]\r\n--x--\r\n"
+    return [b"\1[[1, 2]]", b"\2" + form, b"\3x=%5B1%5D&y=2", *(b"\5" + data for data in array_files()), b"\x15hello"]
+
+
+def pbtxts() -> list[bytes]:
+    text = """name: "m" # words
+platform: "onnxruntime_onnx"
+max_batch_size: 8
+input [ { name: "x" data_type: TYPE_FP32 dims: [ -1, 2 ] } ]
+output { name: "y" data_type: TYPE_FP32 dims: 2 dims: 3, }
+version_policy: { latest { num_versions: 1 } }
+parameters { key: "a" value: { string_value: 'b\\n' } }
+"""
+    return [text.encode(), b"input <name: 'x'>", b"version_policy { specific { versions: [1, 2] } }"]
+
+
 MADE = {
+    "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
+    "config-pbtxt": pbtxts,
     "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,
     "mxnet-params": weights, "json": documents, "tfs": messages, "wire": frames, "toml": tomls,
 }  # fmt: skip

@@ -395,6 +395,56 @@ def _request(draw: Draw) -> Any:
     return request
 
 
+@target("kserve-rest")
+def kserve_rest(data: bytes) -> None:
+    """An inference: model and length of the JSON before the binary tensors by the first bytes, then the body."""
+    from gateway.protocols.http import Request
+    from gateway.protocols.kserve_infer import Call
+    from gateway.protocols.kserve_json import decode, encode
+
+    choice, size, body = (data[0], data[1], data[2:]) if len(data) > 1 else (0, 0, b"")
+    headers = {} if choice < 128 else {b"inference-header-content-length": str(size).encode()}
+    name = "two" if choice % 16 == 8 else f"m{choice % 8}"
+    found = decode(Request("POST", "/", b"", headers, body, "fuzz"), name, "", _kserve())
+    encode(_run(_kserve().inference.run(found.request, Call(1e18, "fuzz"), found.inputs)), found)
+
+
+@target("kserve-grpc")
+def kserve_grpc(data: bytes) -> None:
+    from gateway.protocols.kserve_grpc import KServeGrpc
+    from gateway.protocols.kserve_infer import Call
+
+    _run(KServeGrpc(_kserve()).infer(data, Call(1e18, "fuzz")))
+
+
+@cache
+def _kserve() -> Any:
+    from gateway.config import Limits, Settings
+    from gateway.protocols.kserve_service import KServe
+
+    settings = Settings(limits=Limits(max_message_bytes=1 << 20, max_elements=1 << 16))
+    return KServe(_predictor(), settings, _Observe(), _predictor())
+
+
+CONTENT_TYPES = (
+    b"", b"application/json", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded", b"image/png",
+    b"application/octet-stream", b"multipart/mixed", b"text/plain",
+)  # fmt: skip
+
+
+@target("mms")
+def mms(data: bytes) -> None:
+    from gateway.config import Limits
+    from gateway.core.signature import Signature, parse_spec
+    from gateway.protocols.mms_inputs import parts_of, tensors_of
+
+    choice, body = (data[0], data[1:]) if data else (0, b"")
+    kinds = ("x float32[?,2]", "x int8[?]", "x string[?]", "x bool[2,2]")
+    specs = [parse_spec(kinds[choice // 8 % 4]), *([parse_spec("y string[?]")] if choice >= 128 else [])]
+    parts = parts_of(CONTENT_TYPES[choice % 8], body)
+    tensors_of(parts, Signature(tuple(specs), ()), Limits(max_body_bytes=1 << 20, max_elements=1 << 16))
+
+
 # -- between our own processes, and what an owner writes --------------------------------------------
 
 
@@ -418,3 +468,22 @@ def toml(data: bytes) -> None:
     from gateway.repository.seen import parse_options
 
     parse_options(data, "model.toml")
+
+
+@target("config-pbtxt")
+def config_pbtxt(data: bytes) -> None:
+    from gateway.core import tritonconfig
+
+    tritonconfig.parse(data.decode("utf-8", "replace"))
+
+
+@target("vectors")
+def vectors(data: bytes) -> None:
+    """The owner's arrays beside a model."""
+    from gateway.convert.vectors import read
+    from gateway.core.signature import Signature, parse_spec
+
+    folder = written("test/input_0.npy", data).parent
+    (folder / "output_0.npy").write_bytes(data)
+    found = read(folder, Signature((parse_spec("x float32[?,2]"),), (parse_spec("y float32[?,2]"),)))
+    assert found is None or found[0]["x"].nbytes <= len(data)
