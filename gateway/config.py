@@ -215,9 +215,9 @@ def _from_file(file: Path, problems: list[str]) -> dict[str, Any]:
     return flat
 
 
-def names() -> dict[str, Any]:
-    """Every setting by dotted name, with its default."""
-    return dict(_names(Settings()))
+def names(settings: Settings | None = None) -> dict[str, Any]:
+    """Every setting by dotted name, with its value in `settings`, its default where None."""
+    return dict(_names(settings or Settings()))
 
 
 def _names(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:

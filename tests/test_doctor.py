@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import http.server
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -94,9 +95,25 @@ def test_a_port_that_is_taken_comes_with_one_that_is_free(cellar: Environments, 
     with listening() as port:
         code, text, _ = run(cellar, settings(tmp_path, http_port=port))
     assert code == 3
-    assert f"port {port} (http-port): another program listens there" in text
-    (mend,) = [line.split() for line in text.splitlines() if "gateway serve --http-port" in line]
-    assert int(mend[-1]) not in (0, port)
+    assert f"port {port} (http_port): another program listens there" in text
+    found = re.search(r"^ +MODEL_GATEWAY_HTTP_PORT=(\d+) gateway serve$", text, re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) not in (0, port)
+
+
+@pytest.mark.usefixtures("known_pythons")
+def test_ports_of_the_servers_we_stand_in_for_are_looked_at_where_they_are_wanted(
+    cellar: Environments, tmp_path: Path
+) -> None:
+    ports = [name for name in config.names() if name.startswith("compat.") and name.endswith("_port")]
+    none = {name.removeprefix("compat."): 0 for name in ports}
+    with listening() as port:
+        compat = config.Compat(**(none | {"triton_http_port": port}), on=True)
+        _, _, found = run(cellar, settings(tmp_path, compat=compat), as_json=True)
+        _, _, without = run(cellar, settings(tmp_path), as_json=True)
+    (problem,) = found["problems"]
+    assert problem["mend"].startswith("MODEL_GATEWAY_COMPAT__TRITON_HTTP_PORT=")
+    assert without["problems"] == []
 
 
 @pytest.mark.usefixtures("known_pythons")

@@ -89,11 +89,13 @@ def store(path: Path) -> dict[str, Any]:
 
 def ports(settings: config.Settings) -> list[dict[str, Any]]:
     """Each listener of `gateway serve`: `free`, `gateway` where one serves there, `taken`, or `refused`."""
+    known = config.names(settings)
+    compat = [name for name in known if name.startswith("compat.") and name.endswith("_port") and settings.compat.on]
+    own = [known[name] for name in _PORTS]
     rows = []
-    for name in _PORTS:
-        host = settings.management_host if name == "admin_port" else settings.host
-        port = getattr(settings, name)
-        rows.append({"name": name, "host": host, "port": port, "state": _try_port(host, port)})
+    for name in [*_PORTS, *(name for name in compat if known[name] not in own)]:
+        host = settings.management_host if "admin" in name or "management" in name else settings.host
+        rows.append({"name": name, "host": host, "port": known[name], "state": _try_port(host, known[name])})
     taken = [row for row in rows if row["state"] == "taken"]
     if taken and _gateway_answers(rows):
         for row in taken:
@@ -141,9 +143,10 @@ def _problems(found: dict[str, Any]) -> Iterator[dict[str, str]]:
         yield _say(what, f"MODEL_GATEWAY_JOBS__SANDBOX_MIN_LEVEL={level} gateway serve, if you trust what is dropped")
     for row in found["ports"]:
         if row["state"] in ("taken", "refused"):
-            flag = row["name"].replace("_", "-")
             why = "another program listens there" if row["state"] == "taken" else "the system refuses it to this user"
-            yield _say(f"port {row['port']} ({flag}): {why}", f"gateway serve --{flag} {_free_port(row['host'])}")
+            variable = config.PREFIX + row["name"].upper().replace(".", "__")
+            mend = f"{variable}={_free_port(row['host'])} gateway serve"
+            yield _say(f"port {row['port']} ({row['name']}): {why}", mend)
     there = {".".join(python["version"].split(".")[:2]) for python in found["pythons"]}
     for row in found["environments"]:
         if row["state"] == "broken" or (row["name"] == "base" and row["state"] != "built"):

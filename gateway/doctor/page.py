@@ -86,7 +86,7 @@ def size(count: int) -> str:
 
 
 def _port(row: dict[str, Any]) -> str:
-    return f"{row['port']} {row['name'].removesuffix('_port')} {_PORT_STATES[row['state']]}"
+    return f"{row['port']} {row['name'].removeprefix('compat.').removesuffix('_port')} {_PORT_STATES[row['state']]}"
 
 
 def _purpose(row: dict[str, Any]) -> str:
