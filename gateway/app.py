@@ -24,8 +24,9 @@ from gateway import board, logs
 from gateway.config import Settings
 from gateway.convert.run import Converter
 from gateway.errors import GatewayError
+from gateway.process import sandbox_levels
 from gateway.process.environments import Environments
-from gateway.process.sandbox import protect_gateway
+from gateway.process.sandbox import NEEDED_BY_CODE, protect_gateway
 from gateway.protocols import tfs_config
 from gateway.protocols.servers import Servers
 from gateway.repository.source import Repository
@@ -64,6 +65,7 @@ class App:
             settings, self.manager, self.metrics.page, Recorder(self.metrics), self.control, self.registrar
         )
         self._registering: asyncio.Task[None] | None = None
+        self._trying: asyncio.Task[None] | None = None
 
     async def start(self) -> dict[str, str]:
         """Bind all listeners, then look at the repository. Returns protocol -> "host:port"."""
@@ -72,6 +74,7 @@ class App:
         rows, digest = configured() if configured else ((), "")
         self.store.open()
         addresses = await self.servers.start()
+        self._trying = asyncio.create_task(self._try_the_sandbox())
         self.manager.start(rows, digest)
         self._registering = asyncio.create_task(self._register_models())
         if configured and tfs.models_config and tfs.models_config_poll_s:
@@ -106,10 +109,23 @@ class App:
             return lambda: ((row,), f"{row.name} {row.path}")
         return None
 
+    async def _try_the_sandbox(self) -> None:
+        """Once, beside the start: what holds the children here goes to the log and the metrics."""
+        most = self.settings.jobs.sandbox_max_level
+        reached = await asyncio.to_thread(sandbox_levels.reached)
+        level = min(reached.level, most)
+        self.metrics.sandbox(level)
+        said = f"sandbox {reached}" if level == reached.level else f"sandbox {reached}; L{level} is the most allowed"
+        log.log(logging.INFO if level >= NEEDED_BY_CODE else logging.WARNING, "%s", said)
+        for above, why in sorted(reached.missing.items()):
+            log.info("sandbox L%d is not reached: %s", above, why)
+
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain and stop: not ready, no new work, in-flight requests finish within `grace_s`."""
         if self._following is not None:
             self._following.cancel()
+        if self._trying is not None:
+            self._trying.cancel()
         self.manager.begin_drain()
         if self._registering is not None:
             self._registering.cancel()

@@ -44,7 +44,8 @@ class Jobs:
     concurrency: int = 2  # conversions at the same time
     timeout_s: float = 1800.0  # wall clock of one Job
     memory_bytes: int = 0  # of one Job; 0 means: from the size of the drop, at most 3/4 of the machine
-    sandbox_min_level: int = 0  # 0..3; a lower level reached refuses the Job
+    sandbox_min_level: int = 0  # 0..3; raises what the format needs: 1 for data, 2 for what can carry code
+    sandbox_max_level: int = 3  # 1..3; a higher level is not used (a machine on which bubblewrap misbehaves)
     retry_s: float = 30.0  # before a failure whose cause may pass (disk full) is tried again
 
 

@@ -39,6 +39,7 @@
      |    +-- UnsupportedOps     operators without a converter: all of them, counted
      |    +-- NeedsInputShape    the file does not say what an input is; proposes candidates
      |    +-- MissingHop         no road from this format to that target yet
+     |    +-- UnsafeArtifact     what the converter wrote did not pass when it was read again
      +-- VerificationFailed      converted, and its numbers are not the oracle's
      +-- ModelRunError           a runtime refused to load or run an artifact
      |    +-- WorkerDied         the process that ran the model is gone
@@ -302,6 +303,10 @@ class MissingHop(ConversionError):
         known = ", ".join(sorted(targets)) or "nothing yet"
         super().__init__(f"{source_format} cannot be converted to {target}; it can become: {known}.")
         self.hint = "`gateway formats` lists every road."
+
+
+class UnsafeArtifact(ConversionError):
+    """What the converter wrote did not pass when a second process read it; it is not published."""
 
 
 class VerificationFailed(GatewayError):

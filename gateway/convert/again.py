@@ -6,17 +6,19 @@ Rule 1: what fails and cannot be shown to be something else stays failed: an err
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway.convert import bounded, rounding
+from gateway.convert.answers import file_of, files_of, of_form
 from gateway.convert.jobs import Jobs
 from gateway.convert.question import Answers, Case, Question
 from gateway.core.artifact import Verification
 from gateway.core.compare import Comparison
 from gateway.errors import GatewayError, JobCancelled
+from gateway.process import plain
+from gateway.process.sandbox_paths import named_by_us
 
 
 def tails(
@@ -36,18 +38,33 @@ def tails(
         "asked": asked,
     }
     try:
-        ours = jobs.run("gateway.formats.tails:ours", arguments, environment="base", stage="tails").value["answers"]
-        arguments["answers"] = ours
-        shown = jobs.run("gateway.formats.tails:theirs", arguments, environment=answers.environment, stage="tails")
-        expected = {case.name: str(case.expected.absolute()) for case in answers.cases}
-        arguments |= {"files": shown.value["files"], "expected": [expected[each["case"]] for each in ours]}
-        errors = jobs.run("gateway.formats.tails:same", arguments, environment="base", stage="tails").value["errors"]
-        before = bounded.compared(ours, shown.value["files"], errors)
+        before = _before(jobs, question, answers, arguments)
     except JobCancelled:
         raise
     except GatewayError:
         return None
     return bounded.settled(comparisons, failed, before)
+
+
+def _before(jobs: Jobs, question: Question, answers: Answers, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """What bounded.settled judges. Errors: GatewayError."""
+    artifact = named_by_us(question.folder)
+    inputs = [asked["inputs"] for asked in arguments["asked"]]
+    ours = jobs.run(
+        "gateway.formats.tails:ours", arguments, environment="base", stage="tails", read=(*artifact, *inputs)
+    )
+    arguments["answers"] = ours.value["answers"]
+    read: tuple[str | Path, ...] = (*question.source, *inputs)
+    theirs = jobs.run(
+        "gateway.formats.tails:theirs", arguments, environment=answers.environment, stage="tails", read=read
+    )
+    by_name = {case.name: str(case.expected.absolute()) for case in answers.cases}
+    expected = of_form("tails", lambda: [by_name[each["case"]] for each in ours.value["answers"]])
+    arguments |= {"files": theirs.value["files"], "expected": expected}
+    shown = of_form("tails", lambda: [file_of(theirs, file) for file in theirs.value["files"] if file])
+    read = (*artifact, *inputs, *expected, *shown)
+    same = jobs.run("gateway.formats.tails:same", arguments, environment="base", stage="tails", read=read)
+    return of_form("tails", lambda: bounded.compared(ours, theirs, same))
 
 
 def rounded(
@@ -68,29 +85,42 @@ def rounded(
         "asked": [{"case": case.name, "inputs": str(case.inputs.absolute())} for case in cases],
     }
     try:
-        exact = jobs.run("gateway.formats.rounding:exact", arguments, environment="base", stage="exact").value
-        if exact["why"]:
+        read: tuple[str | Path, ...] = (*question.source, *(case.inputs for case in cases))
+        exact = jobs.run("gateway.formats.rounding:exact", arguments, environment="base", stage="exact", read=read)
+        if exact.value.get("why"):
             return None
-        shown = [
-            rounding.beside(c, Path(exact["files"][c.case]), by_name[c.case].expected, served[c.case]) for c in failed
-        ]
+        files = of_form("exact", lambda: {c.case: file_of(exact, exact.value["files"][c.case]) for c in failed})
+        shown = [rounding.beside(c, files[c.case], by_name[c.case].expected, served[c.case]) for c in failed]
         if not all(each is not None and each.is_rounding for each in shown):
             return None
-        alone = [_alone(jobs, answers, arguments, case) for case in cases]
+        alone = [_alone(jobs, question, answers, arguments, case) for case in cases]
     except JobCancelled:
         raise
     except GatewayError:
         return None
-    return rounding.settled(comparisons, shown, alone, exact["judge"])
+    return of_form("exact", lambda: rounding.settled(comparisons, shown, alone, str(exact.value["judge"])))
 
 
-def _alone(jobs: Jobs, answers: Answers, arguments: Mapping[str, Any], case: Case) -> Mapping[str, Any]:
+def _alone(
+    jobs: Jobs, question: Question, answers: Answers, arguments: Mapping[str, Any], case: Case
+) -> Mapping[str, Any]:
     """Every node of the artifact alone, on the judge's inputs of this case."""
     files = {"inputs": str(case.inputs.absolute()), "expected": str(case.expected.absolute())}
     asked = dict(arguments) | files
-    nodes = jobs.run("gateway.formats.tasks:nodes", asked, environment=answers.environment, stage="nodes")
-    asked["seen"] = nodes.value
-    return jobs.run("gateway.formats.rounding:alone", asked, environment="base", stage="alone").value
+    asked["seen"], seen = _nodes(jobs, question, answers, asked)
+    read: tuple[str | Path, ...] = (*named_by_us(question.folder), case.inputs, case.expected, *seen)
+    return jobs.run("gateway.formats.rounding:alone", asked, environment="base", stage="alone", read=read).value
+
+
+def _nodes(
+    jobs: Jobs, question: Question, answers: Answers, arguments: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Path]]:
+    """What the judge shows of every node for `inputs`, and the files it is in. Errors: GatewayError."""
+    read = (*question.source, arguments["inputs"])
+    nodes = jobs.run(
+        "gateway.formats.tasks:nodes", dict(arguments), environment=answers.environment, stage="nodes", read=read
+    )
+    return nodes.value, files_of(nodes, of_form("nodes", lambda: list(nodes.value["nodes"])))
 
 
 def located(jobs: Jobs, question: Question, answers: Answers, verification: Verification) -> Verification:
@@ -107,17 +137,17 @@ def located(jobs: Jobs, question: Question, answers: Answers, verification: Veri
         "quantised": question.quantised,
     }
     try:
-        nodes = jobs.run("gateway.formats.tasks:nodes", arguments, environment=answers.environment, stage="nodes")
-        arguments["seen"] = nodes.value
-        result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate")
-        at = _at(result.value)
+        arguments["seen"], seen = _nodes(jobs, question, answers, arguments)
+        read: tuple[str | Path, ...] = (*named_by_us(question.folder), case.inputs, *seen)
+        result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate", read=read)
+        at = of_form("locate", lambda: _at(result.value))
         made = result.out / "repro"
         if question.repro is not None and made.is_dir():
-            shutil.move(made, question.repro)
+            plain.take(made, question.repro)
             at += f" {question.repro.name}/ in the artifact holds this node with the judge's vectors."
     except JobCancelled:
         raise
-    except (GatewayError, OSError) as error:
+    except (GatewayError, OSError, plain.NotPlain) as error:
         at = f"no node can be named: the search for it ended: {getattr(error, 'message', error)}"
     return Verification(verification.verdict, verification.oracle, verification.reason, verification.comparisons, at)
 

@@ -13,15 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.convert.jobs import made_by
 from gateway.core.compare import compare
 from gateway.core.dtypes import Tensors
 from gateway.core.probes import BATCH, batchable
 from gateway.core.signature import Signature
 from gateway.process import wire
+from gateway.process.job import JobResult
 
 
-def proof(signature: Signature, oracle: Mapping[str, Path], artifact: Mapping[str, Any], out: Path) -> tuple[bool, str]:
-    """(batched, one sentence). `oracle`: answers by case, as files; `artifact`: the run Job's cases, files in `out`."""
+def proof(
+    signature: Signature, oracle: Mapping[str, Path], artifact: Mapping[str, Any], run: JobResult
+) -> tuple[bool, str]:
+    """(batched, one sentence). `oracle`: answers by case, as files; `artifact`: the cases of the Job `run`."""
     if not signature.inputs:
         return False, "the model has no inputs"
     if not batchable(signature):
@@ -36,8 +40,8 @@ def proof(signature: Signature, oracle: Mapping[str, Path], artifact: Mapping[st
             continue
         if case["error"] or any(artifact[row]["error"] for row in rows):
             return False, f"the artifact does not take {name!r} or its rows: {case['error']}"
-        whole = wire.load(out / case["outputs"])
-        singles = [wire.load(out / artifact[row]["outputs"]) for row in rows]
+        whole = wire.load(made_by(run, case["outputs"]))
+        singles = [wire.load(made_by(run, artifact[row]["outputs"])) for row in rows]
         problem = _rows_differ(whole, singles)
         if problem:
             return False, f"{name}, artifact: {problem}"

@@ -20,8 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gateway.convert.answers import file_of
 from gateway.core.compare import Comparison, compare
 from gateway.process import wire
+from gateway.process.job import JobResult
 
 STEP = 2.0**-21  # a few steps of float32 at 1.0: onnxruntime's Sigmoid is off by up to 2.4e-7
 LIMIT = "float32, judged before the operator"
@@ -40,13 +42,13 @@ def arguments(failed: Sequence[Comparison], inputs: Mapping[str, Path]) -> list[
     return [{"case": c.case, "output": c.output, "inputs": str(inputs[c.case].absolute())} for c in failed]
 
 
-def compared(answers: Sequence[Mapping[str, Any]], files: Sequence[str], errors: Sequence[str]) -> list[dict[str, Any]]:
-    """Answers of `tails:ours` with the comparison to the judge's tensor and the error of `tails:same`."""
+def compared(ours: JobResult, theirs: JobResult, same: JobResult) -> list[dict[str, Any]]:
+    """Answers of `tails:ours` with the comparison to the judge's tensor (`theirs`) and the error of `same`."""
     found = []
-    for answer, file, error in zip(answers, files, errors, strict=True):
+    for answer, file, error in zip(ours.value["answers"], theirs.value["files"], same.value["errors"], strict=True):
         if file:
             name = answer["tensor"]
-            both = [wire.load(Path(path))[name] for path in (file, answer["file"])]
+            both = [wire.load(path)[name] for path in (file_of(theirs, file), file_of(ours, answer["file"]))]
             comparison = compare(both[0], both[1], output=name).to_json()
             found.append({**answer, "comparison": comparison, "judges_error": float(error)})
     return found

@@ -1,4 +1,8 @@
-"""The Jobs of one conversion: same limits, same scratch folder, one clock a stage."""
+"""The Jobs of one conversion: same limits, same sandbox, same scratch folder, one clock a stage.
+
+Rule 1: a Job reads what it is told to read and nothing else. What an earlier Job has left is named to a
+        later one file by file, and only through `made_by`: a name that a child gives leads nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gateway.config import Jobs as JobSettings
+from gateway.errors import JobCrashed, SandboxTooWeak
+from gateway.formats.base import Format
+from gateway.process import plain, sandbox_levels
 from gateway.process.job import Interpreters, JobResult, JobSpec, Progress, run_job
+from gateway.process.sandbox import NEEDED_BY_CODE, NEEDED_BY_DATA
 
 Report = Callable[[str, float | None], None]
 """(stage, fraction in 0..1 or None): how far it is."""
@@ -29,6 +37,25 @@ def memory_limit(settings: JobSettings, drop_bytes: int) -> int:
     return min(max(LEAST_MEMORY, LEAST_MEMORY // 2 + PER_BYTE * drop_bytes), machine * 3 // 4)
 
 
+def min_level(source: Format, settings: JobSettings) -> int:
+    """What sandbox a model of this format needs at least; the setting raises it. Errors: SandboxTooWeak, at once."""
+    level = max(settings.sandbox_min_level, NEEDED_BY_DATA if source.data_only else NEEDED_BY_CODE)
+    try:
+        sandbox_levels.choose(level, max_level=settings.sandbox_max_level)
+    except SandboxTooWeak as error:
+        why = "its files are data" if source.data_only else "its files can carry code"
+        raise SandboxTooWeak(f"{source.title} ({why}) is refused: {error.message}", hint=error.hint) from None
+    return level
+
+
+def made_by(result: JobResult, name: object) -> Path:
+    """The file of that name in the Job's `out`. Errors: JobCrashed when it is not there, or leads elsewhere."""
+    try:
+        return plain.inside(result.out, name)
+    except plain.NotPlain as error:
+        raise JobCrashed(f"the answer of a Job is not to be used: {error}.") from None
+
+
 class Jobs:
     """A context: its folder below `scratch` goes when it ends, with everything the Jobs left there."""
 
@@ -38,9 +65,12 @@ class Jobs:
         settings: JobSettings,
         scratch: Path,
         drop_bytes: int,
+        source: Format,
         report: Report | None = None,
         cancel: threading.Event | None = None,
     ) -> None:
+        self._min_level = min_level(source, settings)
+        self._address_space = source.address_space
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
         self.seconds: dict[str, float] = {}
@@ -49,20 +79,32 @@ class Jobs:
         self._memory = memory_limit(settings, drop_bytes)
         self._count = 0
 
-    def run(self, task: str, arguments: dict[str, Any], *, environment: str, stage: str) -> JobResult:
-        """Run one Job; its files stay until the context ends. Errors: as process.job.run_job."""
+    def run(
+        self, task: str, arguments: dict[str, Any], *, environment: str, stage: str, read: Iterable[str | Path] = ()
+    ) -> JobResult:
+        """Run one Job that reads `read`; its files stay until the context ends. Errors: as process.job.run_job."""
         self._count += 1
         self.say(stage)
         result = run_job(
-            JobSpec(task, arguments, environment, self._settings.timeout_s, self._memory, stage),
+            JobSpec(
+                task,
+                arguments,
+                environment,
+                self._settings.timeout_s,
+                self._memory,
+                stage,
+                read=tuple(map(str, read)),
+                address_space=self._address_space,
+            ),
             environments=self._environments,
             folder=self.folder / f"{self._count}-{stage}",
             progress=self._pass_on,
             cancel=self._cancel,
-            min_level=self._settings.sandbox_min_level,
+            min_level=self._min_level,
+            max_level=self._settings.sandbox_max_level,
         )
         self.seconds[stage] = self.seconds.get(stage, 0.0) + result.seconds
-        self.sandbox = result.sandbox
+        self.sandbox = min(self.sandbox or result.sandbox, result.sandbox)
         return result
 
     def say(self, stage: str, fraction: float | None = None) -> None:

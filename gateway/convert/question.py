@@ -42,6 +42,7 @@ class Question:
     """What is to be proven. `subject` is formats.tasks.Subject as JSON; `folder` holds the artifact."""
 
     subject: Mapping[str, Any]
+    source: tuple[str, ...]  # files of the subject that a Job reads
     environment: str  # of the oracle
     artifact: Artifact
     folder: Path

@@ -1,6 +1,6 @@
 """Converter: from a recognised model to a proven artifact in a folder. Blocking; called from threads.
 
-    plan -> convert Job -> gateway.json (not judged yet) -> oracle Job, run Job -> verdict -> gateway.json
+    plan -> convert Job -> check Job -> gateway.json (not judged yet) -> oracle Job, run Job -> verdict -> gateway.json
 
 Rule 1: a verification that failed is an answer, not an error: it is in the Artifact, and who
         asked decides.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,19 +20,31 @@ from typing import Any, Protocol
 from gateway.config import Settings
 from gateway.convert import report
 from gateway.convert import vectors as owners_vectors
+from gateway.convert.answers import of_form
 from gateway.convert.jobs import Jobs, Report
 from gateway.convert.judges import Judge, choose
 from gateway.convert.plan import Hop, converter_name, plan
 from gateway.convert.question import Question
 from gateway.convert.verify import Finding, prove, prove_given
-from gateway.core.artifact import FILE, NATIVE, Artifact, Verdict, Verification
+from gateway.core.artifact import FILE, NATIVE, ONNX, Artifact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
-from gateway.errors import DropError, GatewayError, InvalidTensor, JobCrashed, StoreError, UsageError
+from gateway.errors import (
+    ConversionError,
+    DropError,
+    GatewayError,
+    InvalidTensor,
+    JobCrashed,
+    StoreError,
+    UnsafeArtifact,
+    UsageError,
+)
 from gateway.formats.base import Conversion, Format, Match, Source, all_formats
 from gateway.formats.tasks import Subject
+from gateway.process import plain
 from gateway.process.environments import Environment, EnvironmentInfo
+from gateway.process.sandbox_paths import named_by_us
 
 REPRO = "repro"
 """Folder in a failed artifact: its wrong node alone, a drop with the judge's vectors."""
@@ -100,7 +111,7 @@ class Converter:
         """
         hop = plan(request.match.format, request.options.target)[0]
         subject = _subject(request.source, request.match, request.options)
-        with self._admitted, self._jobs(request.source, progress, cancel) as jobs:
+        with self._admitted, self._jobs(subject, progress, cancel) as jobs:
             judge = self._judge(hop, jobs, request.verify and hop.target != NATIVE)
             environment = self._ensure(hop, judge, jobs)
             result = jobs.run(
@@ -108,9 +119,11 @@ class Converter:
                 subject.to_json() | {"target": hop.target},
                 environment=hop.environment,
                 stage="convert",
+                read=_files(subject),
             )
             conversion = _conversion(result.value)
             _move(result.out, out)
+            _read_again(jobs, request.match.format, conversion, out)
             artifact = self._artifact(request, hop, conversion, environment, jobs, out)
             report.write(artifact, out)
             owner = _vectors(request.vectors, artifact.signatures[0]) if request.verify else None
@@ -124,12 +137,16 @@ class Converter:
         self, source: Source, match: Match, options: ModelOptions, *, cancel: threading.Event | None = None
     ) -> dict[str, Any]:
         """formats.base.Inspection as JSON. Errors: ConversionError, JobError, EnvironmentMissing."""
-        chosen = all_formats()[match.format]
-        with self._jobs(source, None, cancel) as jobs:
-            self._environments.ensure(chosen.environment)
-            arguments = _subject(source, match, options).to_json()
+        subject = _subject(source, match, options)
+        environment = subject.format.environment
+        with self._jobs(subject, None, cancel) as jobs:
+            self._environments.ensure(environment)
             return jobs.run(
-                "gateway.formats.tasks:inspect", arguments, environment=chosen.environment, stage="inspect"
+                "gateway.formats.tasks:inspect",
+                subject.to_json(),
+                environment=environment,
+                stage="inspect",
+                read=_files(subject),
             ).value
 
     def verify(
@@ -150,7 +167,7 @@ class Converter:
         artifact = _read_artifact(artifact_folder)
         hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment_of(artifact.kind))
         subject = _subject(source, match, options)
-        with self._jobs(source, None, cancel) as jobs:
+        with self._jobs(subject, None, cancel) as jobs:
             judge = self._judge(hop, jobs, expected is None)
             self._ensure(hop, judge, jobs)
             facts = artifact.provenance.facts
@@ -163,9 +180,10 @@ class Converter:
             owner = _vectors(vectors, artifact.signatures[0])
             return prove(jobs, question, owner).verification
 
-    def _jobs(self, source: Source, progress: Report | None, cancel: threading.Event | None) -> Jobs:
+    def _jobs(self, subject: Subject, progress: Report | None, cancel: threading.Event | None) -> Jobs:
+        source = subject.source
         size = sum(source.path(name).stat().st_size for name in source.files)
-        return Jobs(self._environments, self._settings.jobs, self._scratch, size, progress, cancel)
+        return Jobs(self._environments, self._settings.jobs, self._scratch, size, subject.format, progress, cancel)
 
     def _judge(self, hop: Hop, jobs: Jobs, wanted: bool) -> Judge:
         build = wanted and self._settings.verify.build_judges
@@ -183,6 +201,7 @@ class Converter:
     ) -> Question:
         return Question(
             subject=subject.to_json(),
+            source=_files(subject),
             environment=judge.environment,
             because=judge.because,
             further=judge.further,
@@ -229,6 +248,11 @@ def _subject(source: Source, match: Match, options: ModelOptions) -> Subject:
     return Subject(all_formats()[match.format], source, match, options)
 
 
+def _files(subject: Subject) -> tuple[str, ...]:
+    """What a Job over this model reads."""
+    return named_by_us(*subject.source.readable())
+
+
 def _conversion(value: dict[str, Any]) -> Conversion:
     try:
         return Conversion.from_json(value)
@@ -237,15 +261,32 @@ def _conversion(value: dict[str, Any]) -> Conversion:
 
 
 def _move(made: Path, out: Path) -> None:
-    """The Job's files into the artifact's folder: renamed where that is possible, else copied."""
-    out.mkdir(parents=True, exist_ok=True)
+    """The Job's files into the artifact's folder: plain ones, or none. Errors: JobCrashed, StoreError."""
     try:
-        for path in sorted(made.iterdir()):
-            if path.is_symlink():
-                raise JobCrashed(f"convert: the Job left a link where a file was expected: {path.name}.")
-            shutil.move(path, out / path.name)
+        plain.take(made, out)
+    except plain.NotPlain as error:
+        raise JobCrashed(f"convert: what the Job made is not to be used: {error}.") from None
     except OSError as error:
         raise StoreError(f"the artifact's files could not be stored: {os.strerror(error.errno or 0)}.") from error
+
+
+def _read_again(jobs: Jobs, source_format: str, conversion: Conversion, out: Path) -> None:
+    """Another process, which has not seen the source, reads what was written. Errors: UnsafeArtifact, JobError."""
+    specs = [spec for signature in conversion.signatures for spec in (*signature.inputs, *signature.outputs)]
+    arguments = {
+        "folder": str(out.absolute()),
+        "kind": conversion.kind,
+        "tensors": [spec.tensor for spec in specs] if conversion.kind != NATIVE else [],
+    }
+    read = named_by_us(out)
+    try:
+        answer = jobs.run("gateway.formats.recheck:artifact", arguments, environment="base", stage="check", read=read)
+    except (ConversionError, DropError) as error:
+        raise UnsafeArtifact(f"what the converter wrote is not published: {error.message}") from None
+    complaint = of_form("check", lambda: str(answer.value["complaint"]))
+    # What onnxruntime takes is taken: of a model that came as ONNX the checker's complaint is a warning already.
+    if complaint and source_format != ONNX:
+        raise UnsafeArtifact(f"what the converter wrote is not published: onnx's checker says: {complaint}")
 
 
 def _vectors(folder: Path | None, signature: Signature) -> tuple[Tensors, Tensors] | None:

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from gateway.convert import again
+from gateway.convert.answers import of_oracle, of_run
 from gateway.convert.batch import proof
-from gateway.convert.jobs import Jobs
+from gateway.convert.jobs import Jobs, made_by
 from gateway.convert.question import Answers, Case, Question
 from gateway.core.artifact import WARMUP_FILE, Verdict, Verification
 from gateway.core.compare import Comparison, compare
@@ -33,6 +34,7 @@ from gateway.core.dtypes import Tensors
 from gateway.errors import JobCancelled, JobError, ModelRunError
 from gateway.process import wire
 from gateway.process.job import JobResult
+from gateway.process.sandbox_paths import named_by_us
 
 OWNER = "vectors of the owner"
 MAX_WARMUP_BYTES = 16 << 20
@@ -56,37 +58,42 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
         answers = _ask_oracle(jobs, question)
     if owner is not None:
         _add_given(jobs, answers, *owner)
-    run = _run(jobs, question, answers)
+    run, value = _run(jobs, question, answers)
     if question.native:
-        _must_run(run.value)
-    if not answers.cases and run.value["why"]:
-        return Finding(
-            Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {run.value['why']}"), batched=False
-        )
-    found = {case["name"]: case for case in run.value["cases"]}
-    comparisons = list(_compared(answers.cases, found, run.out, question))
+        _must_run(value)
+    if not answers.cases and value["why"]:
+        return Finding(Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {value['why']}"), batched=False)
+    found = {case["name"]: case for case in value["cases"]}
+    comparisons = list(_compared(answers.cases, found, run, question))
     batched, seen = proof(
         question.signature,
         {case.name: case.expected for case in answers.cases if not case.judge},
         found,
-        run.out,
+        run,
     )
-    nan = _nan_case(found, run.out, question)
-    verification = _verdict(answers, comparisons, run.value["unstable"], question, nan)
+    nan = _nan_case(found, run, question)
+    verification = _verdict(answers, comparisons, value["unstable"], question, nan)
     if verification.verdict is Verdict.FAILED and answers.oracle:
         if not nan:  # what the weights have made is no question of size
-            verification = _again(jobs, question, answers, verification, run)
+            served = {name: run.out / case["outputs"] for name, case in found.items()}
+            verification = _again(jobs, question, answers, verification, value["unstable"], served)
         if verification.verdict is Verdict.FAILED:
             verification = again.located(jobs, question, answers, verification)
     if question.native:
-        verification = _native(verification, run.value["placement"]["runtime"])
-    _keep_warmup(question.folder, run.value["cases"])
+        verification = _native(verification, value["placement"]["runtime"])
+    _keep_warmup(question.folder, value["cases"])
     return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
 
 
-def _again(jobs: Jobs, question: Question, answers: Answers, failed: Verification, run: JobResult) -> Verification:
-    """The same, or what the failed comparisons are shown to be."""
-    unstable, served = run.value["unstable"], {c["name"]: run.out / c["outputs"] for c in run.value["cases"]}
+def _again(
+    jobs: Jobs,
+    question: Question,
+    answers: Answers,
+    failed: Verification,
+    unstable: list[str],
+    served: Mapping[str, Path],
+) -> Verification:
+    """The same, or what the failed comparisons are shown to be. `served` are the artifact's answers by case."""
     comparisons = again.tails(jobs, question, answers, failed.comparisons)
     if comparisons is not None:
         return _verdict(answers, list(comparisons), unstable, question, "")
@@ -109,13 +116,13 @@ def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tenso
         answers = _ask_oracle(jobs, question, {"given": str(path)})
         if not answers.cases:
             return Verification(Verdict.UNVERIFIED, reason=answers.unjudged)
-    run = _run(jobs, question, answers)
-    found = {case["name"]: case for case in run.value["cases"]}
-    comparisons = list(_compared(answers.cases, found, run.out, question))
-    verification = _verdict(answers, comparisons, run.value["unstable"], question, "")
+    run, value = _run(jobs, question, answers)
+    found = {case["name"]: case for case in value["cases"]}
+    comparisons = list(_compared(answers.cases, found, run, question))
+    verification = _verdict(answers, comparisons, value["unstable"], question, "")
     if verification.verdict is Verdict.FAILED and answers.oracle:
         verification = again.located(jobs, question, answers, verification)
-    return _native(verification, run.value["placement"]["runtime"]) if question.native else verification
+    return _native(verification, value["placement"]["runtime"]) if question.native else verification
 
 
 def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None = None) -> Answers:
@@ -126,38 +133,21 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
         "budget_s": question.budget_s,
         "given": dict(given or {}),
     }
-    because = question.because
+    because, read = question.because, (*question.source, *(given or {}).values())
     for environment in (question.environment, *question.further):
         try:
-            result = jobs.run("gateway.formats.tasks:oracle", arguments, environment=environment, stage="oracle")
+            result = jobs.run(
+                "gateway.formats.tasks:oracle", arguments, environment=environment, stage="oracle", read=read
+            )
+            found = of_oracle(result, because, environment)
         except JobCancelled:
             raise
         except JobError as error:
             return Answers(unjudged=f"the oracle gave no answer: {error.message}")
         if not result.value["unread"]:
             break
-        because = "; ".join(filter(None, (because, result.value["unjudged"].rstrip("."))))
-    value = result.value
-    cases = [
-        Case(
-            case["name"],
-            case["kind"],
-            case["row"],
-            result.out / case["inputs"],
-            result.out / case["outputs"],
-        )
-        for case in value["cases"]
-    ]
-    return Answers(
-        value["oracle"],
-        "; ".join(filter(None, (because, value["reason"]))),
-        value["unjudged"],
-        value["sizing"],
-        cases,
-        value["refused"],
-        value["hints"],
-        environment,
-    )
+        because = "; ".join(filter(None, (because, found.unjudged.rstrip("."))))
+    return found
 
 
 def _add_given(jobs: Jobs, answers: Answers, inputs: Tensors, expected: Tensors, judge: str = OWNER) -> None:
@@ -167,10 +157,11 @@ def _add_given(jobs: Jobs, answers: Answers, inputs: Tensors, expected: Tensors,
     answers.cases.append(Case(judge, "given", None, asked, answered, judge))
 
 
-def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
+def _run(jobs: Jobs, question: Question, answers: Answers) -> tuple[JobResult, dict[str, Any]]:
+    """The Job and its answer."""
+    given = {case.name: str(case.inputs.absolute()) for case in answers.cases}
     cases = [
-        {"name": case.name, "kind": case.kind, "row": case.row, "inputs": str(case.inputs.absolute())}
-        for case in answers.cases
+        {"name": case.name, "kind": case.kind, "row": case.row, "inputs": given[case.name]} for case in answers.cases
     ]
     arguments = {
         "folder": str(question.folder.absolute()),
@@ -178,10 +169,14 @@ def _run(jobs: Jobs, question: Question, answers: Answers) -> JobResult:
         "seed": question.seed,
         "hints": answers.hints,
     }
-    return jobs.run("gateway.runtimes.tasks:run", arguments, environment=question.runs_in, stage="run")
+    read = (*named_by_us(question.folder), *given.values())
+    result = jobs.run("gateway.runtimes.tasks:run", arguments, environment=question.runs_in, stage="run", read=read)
+    return result, of_run(result, given)
 
 
-def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, question: Question) -> Iterable[Comparison]:
+def _compared(
+    cases: Iterable[Case], found: Mapping[str, Any], run: JobResult, question: Question
+) -> Iterable[Comparison]:
     for case in cases:
         answer = found[case.name]
         if answer["error"]:
@@ -189,7 +184,7 @@ def _compared(cases: Iterable[Case], found: Mapping[str, Any], out: Path, questi
                 case.name, "", f"the artifact refuses what {case.judge or 'the oracle'} takes: {answer['error']}"
             )
             continue
-        outputs = wire.load(out / answer["outputs"])
+        outputs = wire.load(made_by(run, answer["outputs"]))
         expected = wire.load(case.expected)
         for name in [*expected, *(n for n in outputs if n not in expected)]:
             if name not in outputs:
@@ -220,14 +215,14 @@ def _broken(case: str, output: str, problem: str) -> Comparison:
     return Comparison(case, output, "", (), float("nan"), float("nan"), problem=problem)
 
 
-def _nan_case(found: Mapping[str, Any], out: Path, question: Question) -> str:
+def _nan_case(found: Mapping[str, Any], run: JobResult, question: Question) -> str:
     """Where NaN weights reach the answer of an ordinary input: one sentence, or ""."""
     if not question.nan_weights:
         return ""
     for case in found.values():
         if case["kind"] not in ORDINARY or not case["outputs"]:
             continue
-        for name, array in wire.load(out / case["outputs"]).items():
+        for name, array in wire.load(made_by(run, case["outputs"])).items():
             if array.dtype.kind in "fc" and bool(np.isnan(array).any()):
                 names = ", ".join(repr(weight) for weight in question.nan_weights[:10])
                 return f"weights {names} hold NaN, and output {name!r} of the finite input {case['name']!r} is NaN"

@@ -23,10 +23,15 @@ from typing import Any
 from gateway import __version__, config
 from gateway.errors import GatewayError
 from gateway.formats.base import all_formats
-from gateway.process import envbuild, sandbox
+from gateway.process import envbuild, sandbox_levels
 from gateway.process.environments import Environments, environments_report
 
 LOW_BYTES = 2 * config.GIB  # of free disk: about one converted model and its working copies
+_SANDBOX_MENDS = {
+    "L1": "none is known: resource limits are refused here",
+    "L2": "Linux 5.13 or newer, landlock in lsm= at boot; in a container, a seccomp profile that lets landlock through",
+    "L3": "apt-get install bubblewrap, where user namespaces are allowed; docs/security.md says more",
+}
 _PORTS = ("grpc_port", "http_port", "admin_port", "metrics_port")
 
 
@@ -36,11 +41,7 @@ def everything(environments: Environments, settings: config.Settings) -> dict[st
         "gateway": __version__,
         "machine": machine(),
         "accelerators": accelerators(),
-        "sandbox": {
-            "level": sandbox.available_level(),
-            "best": max(sandbox.LEVELS),
-            "wanted": settings.jobs.sandbox_min_level,
-        },
+        "sandbox": sandbox_levels.reached().to_json() | {"wanted": settings.jobs.sandbox_min_level},
         "store": store(settings.store),
         "ports": ports(settings),
         "pythons": pythons(),
@@ -139,7 +140,8 @@ def _problems(found: dict[str, Any]) -> Iterator[dict[str, str]]:
             yield _say(f"{place['path']}: {place['free_bytes'] / config.MIB:.0f} MiB free", "gateway doctor --prune")
     level, wanted = found["sandbox"]["level"], found["sandbox"]["wanted"]
     if level < wanted:
-        what = f"jobs.sandbox_min_level is {wanted} and L{level} is reached: every conversion is refused"
+        why = found["sandbox"]["missing"].get(f"L{wanted}", "there is no such level")
+        what = f"jobs.sandbox_min_level is {wanted} and L{level} is reached ({why}): every conversion is refused"
         yield _say(what, f"MODEL_GATEWAY_JOBS__SANDBOX_MIN_LEVEL={level} gateway serve, if you trust what is dropped")
     for row in found["ports"]:
         if row["state"] in ("taken", "refused"):
@@ -156,6 +158,9 @@ def _problems(found: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _notes(found: dict[str, Any]) -> Iterator[dict[str, str]]:
+    for level, why in found["sandbox"]["missing"].items():
+        refused = " Models that can carry code are refused." if level == "L2" else ""
+        yield _say(f"sandbox {level} is not reached: {why}.{refused}", _SANDBOX_MENDS[level])
     there = {".".join(python["version"].split(".")[:2]) for python in found["pythons"]}
     for row in found["environments"]:
         if row["state"] == "built" or row["name"] == "base" or row["state"] == "broken":

@@ -7,12 +7,6 @@ from typing import Any
 from gateway import config
 from gateway.logs import escape
 
-_SANDBOX = {
-    0: "a process of its own, and nothing more",
-    1: "limits on memory, time and files; no wall against a hostile model",
-    2: "and kernel rules on files, sockets and system calls",
-    3: "and namespaces of its own",
-}
 _STATES = {"built": "built", "missing": "not built", "outdated": "outdated", "broken": "BROKEN"}
 _PORT_STATES = {"free": "free", "gateway": "a gateway serves", "taken": "TAKEN", "refused": "REFUSED"}
 
@@ -21,14 +15,13 @@ def text(found: dict[str, Any]) -> str:
     """The whole page."""
     machine, accelerators = found["machine"], found["accelerators"]
     devices = ", ".join(accelerators["devices"]) or "no GPU seen"
-    level = found["sandbox"]["level"]
     memory, folder = machine["memory_bytes"] / config.GIB, found["environments_folder"]
     lines = [
         f"gateway {found['gateway']} on Python {machine['python']}, {machine['system']}",
         "",
         f"  machine   {machine['cores']} cores, {memory:.0f} GiB of memory",
         f"  runs on   onnxruntime {accelerators['onnxruntime']}: {', '.join(accelerators['providers'])}; {devices}",
-        f"  sandbox   L{level}: {_SANDBOX.get(level, '')}",
+        f"  sandbox   {found['sandbox']['shown']}",
         f"  store     {found['store']['path']}, {size(found['store']['free_bytes'])} free",
         "  ports     " + ", ".join(_port(row) for row in found["ports"]),
         "  Pythons   " + (", ".join(f"{row['version']} {row['path']}" for row in found["pythons"]) or "none found"),

@@ -30,6 +30,8 @@ from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import MissingHop
 from gateway.recognise import KINDS, recognise
 
+MANY_FILES = 64  # of a model; then it has a folder to itself, and what else lies there is its owner's
+
 
 @dataclass(frozen=True)
 class Source:
@@ -43,6 +45,13 @@ class Source:
 
     def path(self, name: str) -> Path:
         return self.root / name
+
+    def readable(self) -> tuple[Path, ...]:
+        """What a sandbox has to open: the folder where it holds nothing else, else what lies in it of this model."""
+        used = {name.partition("/")[0] for name in self.files}
+        if len(used) > MANY_FILES or {path.name for path in self.root.iterdir()} <= used:
+            return (self.root,)
+        return tuple(self.root / name for name in sorted(used))
 
     def head(self, name: str, count: int = 4096) -> bytes:
         with (self.root / name).open("rb") as stream:
@@ -171,6 +180,7 @@ class Format(ABC):
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
     native: ClassVar[str] = ""  # Environment whose framework runs the source itself; "native" is then in `targets`
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
+    address_space: ClassVar[bool] = True  # False: its framework reserves much; only resident memory is bounded
     revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change
 
     @abstractmethod

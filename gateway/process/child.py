@@ -54,9 +54,9 @@ def main(arguments: list[str]) -> None:
     folder = Path(arguments[0])
     job = json.loads((folder / "job.json").read_text())
     try:
-        sandbox.apply(job["level"], sandbox.Limits.from_json(job["limits"]))
+        sandbox.enter(sandbox.Hold.from_json(job["hold"]))
     except Exception as error:  # noqa: BLE001  whatever the reason: not held, not run
-        print(f"sandbox L{job['level']}: {error!r}", file=sys.stderr)  # noqa: T201  stderr is the log
+        print(f"sandbox: {error!r}", file=sys.stderr)  # noqa: T201  stderr is the log
         _exit(EXIT_SANDBOX)
     child = ChildJob(job["arguments"], folder / "out", job["stage"], folder / "progress.jsonl")
     try:

@@ -12,7 +12,8 @@ Rule 1: every wait has a wall clock, kept here; at its end the child's whole fam
         and reaped, on every way out of `run_job`.
 Rule 2: an error of ours that the task raised is raised here, as the same class. Anything else
         is a JobError that says how the child ended and the last line it printed.
-Rule 3: what the child wrote is untrusted: bounded, a plain file, of the expected form.
+Rule 3: what the child wrote is untrusted: bounded, a plain file, of the expected form. Whoever takes
+        files out of `out` goes through process/plain.py.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from gateway.errors import (
     JobTimeout,
     StoreError,
 )
-from gateway.process import family, joblog, plain, sandbox, spawn
+from gateway.process import family, joblog, plain, sandbox, sandbox_levels, sandbox_user, spawn
 from gateway.process.child import EXIT_NO_SPACE, EXIT_SANDBOX
 
 TICK_S = 0.05  # between two looks at memory, log, progress and cancellation
@@ -57,7 +58,9 @@ class JobSpec:
     """What to run: `task` is "gateway.formats.tasks:convert"; `arguments` and its result are JSON.
 
     `memory_bytes` bounds the resident memory of the child and all it starts; 0 is unbounded.
-    `stage` is the word for people: "convert", "oracle".
+    `stage` is the word for people: "convert", "oracle". `read` are the files and folders, absolute, that the
+    task reads beside its interpreter and its own folder: from sandbox level L2 on there is nothing else.
+    `address_space` False: for frameworks that reserve much address space; resident memory stays bounded.
     """
 
     task: str
@@ -66,6 +69,8 @@ class JobSpec:
     timeout_s: float = 1800.0
     memory_bytes: int = 0
     stage: str = "job"
+    read: tuple[str, ...] = ()
+    address_space: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ def run_job(
     progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
     min_level: int = 0,
+    max_level: int = sandbox.LEVELS[-1],
     packages: Mapping[str, Path] | None = None,
 ) -> JobResult:
     """Run one Job and wait for it; for threads of the gateway.
@@ -123,13 +129,14 @@ def run_job(
     if not _TASK.fullmatch(spec.task) or spec.task.partition(".")[0] not in known:
         raise JobError(f"{spec.task!r} is not a task; expected module:function below {', '.join(sorted(known))}.")
     python = environments.find(spec.environment).python
-    level = sandbox.choose(min_level)
+    level = sandbox_levels.choose(min_level, python, max_level=max_level)
     folder = folder.absolute()
-    log = _prepare(spec, folder, level)
+    hold = _hold(spec, python, folder, level, packages or {})
+    log = _prepare(spec, folder, hold)
     try:
         argv = spawn.command(python, "gateway.process.child", [str(folder)], packages)
         started = time.monotonic()
-        process = spawn.start(argv, spawn.environment(python, folder), folder, log)
+        process = spawn.start(hold.wrap(argv), spawn.environment(python, folder), folder, log)
     except FileNotFoundError:
         raise EnvironmentMissing(spec.environment, why=f"its interpreter {python} is gone") from None
     except OSError as error:
@@ -141,24 +148,25 @@ def run_job(
         watch.until_it_ends()
     finally:
         family.kill(process)
-    return watch.result(f"L{level}")
+        sandbox_user.take_back(folder)
+    return watch.result(hold)
 
 
-def _prepare(spec: JobSpec, folder: Path, level: int) -> int:
-    """The folder with job.json and out/; the descriptor of its log. Errors: StoreError."""
+def _hold(spec: JobSpec, python: Path, folder: Path, level: int, packages: Mapping[str, Path]) -> sandbox.Hold:
     limits = sandbox.Limits(
         memory_bytes=spec.memory_bytes,
         cpu_s=int(spec.timeout_s * (os.cpu_count() or 1)) + 60,
         file_bytes=MAX_FILE,
         parent=os.getpid(),
+        address_space=spec.address_space,
     )
-    job = {
-        "task": spec.task,
-        "arguments": spec.arguments,
-        "stage": spec.stage,
-        "level": level,
-        "limits": limits.to_json(),
-    }
+    ours = (spawn.GATEWAY, *packages.values())
+    return sandbox.plan(python, folder, level=level, limits=limits, read=spec.read, packages=ours)
+
+
+def _prepare(spec: JobSpec, folder: Path, hold: sandbox.Hold) -> int:
+    """The folder with job.json and out/; the descriptor of its log. Errors: StoreError."""
+    job = {"task": spec.task, "arguments": spec.arguments, "stage": spec.stage, "hold": hold.to_json()}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "out").mkdir()
@@ -212,9 +220,9 @@ class _Watch:
             if spec.memory_bytes and held > spec.memory_bytes:
                 raise self._out_of_memory(f"held {held >> 20} MiB and was killed")
 
-    def result(self, level: str) -> JobResult:
+    def result(self, hold: sandbox.Hold) -> JobResult:
         """The value, or the error that tells how the child ended."""
-        seconds, code = self._seconds(), self.process.returncode
+        seconds, code = self._seconds(), hold.exit_code(self.process.returncode)
         if code:
             raise self._death(code)
         data = self._read_result()
@@ -237,7 +245,7 @@ class _Watch:
             seconds=seconds,
             peak_bytes=peak,
             log=joblog.read(self.folder / "log.txt"),
-            sandbox=level,
+            sandbox=hold.name,
         )
 
     def _death(self, code: int) -> GatewayError:

@@ -1,8 +1,8 @@
 """The log of a child process: bounded on disk, safe to show.
 
 Rule 1: at most KEEP bytes are kept, the head and the tail; what lies between is counted.
-Rule 2: what a child printed is untrusted: control characters are shown as escapes, so that no
-        log can write to a person's terminal.
+Rule 2: what a child printed is untrusted: it is read and cut only as a plain file, and control
+        characters are shown as escapes, so that no log can write to a person's terminal.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+
+from gateway.process.plain import open_plain
 
 KEEP = 1 << 20
 _TRIM_AT = 4 * KEEP
@@ -29,7 +31,8 @@ def printable(text: str) -> str:
 def trim(path: Path, *, over: int = _TRIM_AT) -> None:
     """Cut a log of more than `over` bytes to head and tail; what its writer appends meanwhile may be lost."""
     try:
-        with path.open("r+b") as stream:
+        # The child may have put something else in its place: a link to a file that is not its own.
+        with open_plain(path, write=True) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size <= over:
                 return
@@ -38,7 +41,7 @@ def trim(path: Path, *, over: int = _TRIM_AT) -> None:
             head = stream.read(half)
             earlier = _GAP_SEEN.match(head, cut)
             stream.seek(size - half)
-            tail = stream.read(half) + stream.read(KEEP)  # the second: what came while we read
+            tail = stream.read(half + KEEP)  # more than half: what came while we read
             size = stream.tell()
             tail = tail[-half:]
             left_out = size - half - (earlier.end() if earlier else cut) + (int(earlier.group(1)) if earlier else 0)
@@ -53,7 +56,7 @@ def read(path: Path) -> str:
     """The log as text to show; "" where there is none. At most KEEP bytes of it."""
     trim(path, over=KEEP)
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return printable(stream.read(KEEP + 4096).decode(errors="replace"))
     except OSError:
         return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gateway
@@ -46,6 +47,7 @@ def environment(python: Path, folder: Path, threads: int = 0) -> dict[str, str]:
         "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folder),
         "TMPDIR": str(folder),
+        "USER": "gateway",  # asked before the user database, which a sandbox has not
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "PYTHONHASHSEED": "0",
@@ -61,7 +63,10 @@ def environment(python: Path, folder: Path, threads: int = 0) -> dict[str, str]:
 def start(
     argv: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start in a session of its own, in `folder`; stdout and stderr go to the descriptor `log`. Errors: OSError."""
+    """Start in a session of its own, in `folder`; stdout and stderr go to the descriptor `log`. Errors: OSError.
+
+    A held child ends with the thread that has started it: call it in one that outlives the child.
+    """
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -73,3 +78,16 @@ def start(
         pass_fds=pass_fds,
         start_new_session=True,
     )
+
+
+_lasting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")
+
+
+def start_lasting(
+    argv: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """`start`, for a child that may live as long as this process: from a thread that lasts. Errors: OSError.
+
+    The kernel's "ends with its parent" means the thread that called fork.
+    """
+    return _lasting.submit(start, argv, environ, folder, log, pass_fds).result()

@@ -8,7 +8,6 @@ Rule 3: `close` leaves no process, no zombie, no descriptor and no file.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -24,7 +23,7 @@ from gateway.core.artifact import NATIVE, ONNX, Artifact
 from gateway.core.dtypes import Tensors
 from gateway.errors import BadFrame, EnvironmentMissing, GatewayError, ModelRunError, PeerGone, WorkerDied
 from gateway.formats.base import all_formats
-from gateway.process import family, joblog, sandbox, spawn, wire
+from gateway.process import family, joblog, sandbox, sandbox_levels, spawn, wire
 from gateway.process.environments import Environments
 from gateway.process.job import Interpreters, how_it_ended
 from gateway.runtimes.base import Runtime
@@ -45,29 +44,36 @@ class Worker:
     close_s: float = 2.0  # for the worker to leave by itself
     memory_bytes: int = 0
     min_level: int = 0  # of the sandbox
+    max_level: int = sandbox.LEVELS[-1]
     packages: Mapping[str, Path] = field(default_factory=dict)  # further ones that `runtime` may live in
 
     def for_artifact(self, artifact: Artifact) -> Worker:
         """The same bounds, with the runtime and the Environment of that artifact's kind."""
         if artifact.kind != NATIVE:
-            return self
-        environment = all_formats()[artifact.provenance.format].environment_of(NATIVE)
-        return replace(self, runtime="gateway.runtimes.native:NativeRuntime", environment=environment)
+            return replace(self, min_level=max(self.min_level, sandbox.NEEDED_BY_DATA))
+        source = all_formats()[artifact.provenance.format]
+        return replace(
+            self,
+            runtime="gateway.runtimes.native:NativeRuntime",
+            environment=source.environment_of(NATIVE),
+            min_level=max(self.min_level, sandbox.NEEDED_BY_DATA if source.data_only else sandbox.NEEDED_BY_CODE),
+        )
 
 
 class IsolatedRuntime(Runtime):
     name: ClassVar[str] = "isolated"
     in_process: ClassVar[bool] = False
 
-    def __init__(self, worker: Worker, threads: int) -> None:
+    def __init__(self, worker: Worker, folder: Path, threads: int, gpu: bool = False) -> None:
         """Starts the process; `load` is what callers use. Errors: EnvironmentMissing, SandboxTooWeak, ModelRunError."""
         self._worker = worker
         self._placement: dict[str, str] = {}
         self._died = ""
-        self._level = sandbox.choose(worker.min_level)
         python = worker.environments.find(worker.environment).python
+        level = sandbox_levels.choose(worker.min_level, python, max_level=worker.max_level)
         self._folder = Path(tempfile.mkdtemp(prefix="model-gateway-worker-"))
         self._log = self._folder / "log.txt"
+        self._hold = self._plan(python, folder, level, gpu)
         self._socket, theirs = socket.socketpair()
         try:
             self._process = self._start(python, theirs, threads)
@@ -96,14 +102,15 @@ class IsolatedRuntime(Runtime):
     ) -> IsolatedRuntime:
         """As Runtime.load, in a process that lives until `close`. Errors: the inner runtime's and __init__'s."""
         worker = worker or Worker()
-        runtime = cls(worker, threads)
+        folder = folder.absolute()
+        runtime = cls(worker, folder, threads, gpu="cpu" not in providers[:1])
         try:
             header, _ = runtime._call(
                 {
                     "call": "load",
                     "runtime": worker.runtime,
                     "artifact": artifact.to_json(),
-                    "folder": str(folder.absolute()),
+                    "folder": str(folder),
                     "threads": threads,
                     "providers": list(providers),
                 },
@@ -125,7 +132,7 @@ class IsolatedRuntime(Runtime):
             **self._placement,
             "isolation": "process",
             "pid": str(self._process.pid),
-            "sandbox": f"L{self._level}",
+            "sandbox": self._hold.name,
         }
 
     @property
@@ -143,17 +150,22 @@ class IsolatedRuntime(Runtime):
         self._release()
 
     def _start(self, python: Path, theirs: socket.socket, threads: int) -> subprocess.Popen[bytes]:
-        limits = sandbox.Limits(
-            memory_bytes=self._worker.memory_bytes, file_bytes=MAX_LOG, oom_score=OOM_SCORE
-        ).to_json()
-        arguments = [str(theirs.fileno()), str(self._level), json.dumps(limits)]
+        arguments = [str(theirs.fileno()), self._hold.text()]
         argv = spawn.command(python, "gateway.runtimes.worker", arguments, self._worker.packages)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             environ = spawn.environment(python, self._folder, threads)
-            return spawn.start(argv, environ, self._folder, log, pass_fds=(theirs.fileno(),))
+            return spawn.start_lasting(self._hold.wrap(argv), environ, self._folder, log, (theirs.fileno(),))
         finally:
             os.close(log)
+
+    def _plan(self, python: Path, folder: Path, level: int, gpu: bool) -> sandbox.Hold:
+        """The worker's own folder, and the artifact read-only."""
+        limits = sandbox.Limits(
+            memory_bytes=self._worker.memory_bytes, file_bytes=MAX_LOG, oom_score=OOM_SCORE, parent=os.getpid()
+        )
+        ours = (spawn.GATEWAY, *self._worker.packages.values())
+        return sandbox.plan(python, self._folder, level=level, limits=limits, read=[folder], packages=ours, gpu=gpu)
 
     def _call(self, header: Mapping[str, Any], tensors: Tensors, seconds: float) -> tuple[dict[str, Any], Tensors]:
         """One round trip. Errors: what the worker answered; WorkerDied."""
@@ -185,7 +197,7 @@ class IsolatedRuntime(Runtime):
             _wait(self._process, 1.0)  # it hung up: it is dying, and its status says of what
         family.kill(self._process)
         if not self._died:  # closed from another thread: that is the reason
-            self._died = why or f"it {how_it_ended(self._process.returncode or 0)}"
+            self._died = why or f"it {how_it_ended(self._hold.exit_code(self._process.returncode or 0))}"
         line = joblog.last_line(joblog.read(self._log))
         return WorkerDied(
             f"the worker of this model is gone: {self._died}" + (f"; its last line was: {line}" if line else ".")

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> None:
-    """`arguments`: the socket's descriptor, the sandbox level, its limits as JSON. Does not return."""
-    descriptor, level, limits = arguments
-    sandbox.apply(int(level), sandbox.Limits.from_json(json.loads(limits)))
+    """`arguments`: the socket's descriptor, its sandbox.Hold as JSON. Does not return."""
+    descriptor, hold = arguments
+    sandbox.enter(sandbox.Hold.from_json(json.loads(hold)))
     with socket.socket(fileno=int(descriptor)) as sock:
         threading.Thread(target=_end_with_the_gateway, args=(sock,), daemon=True).start()
         _serve(sock)

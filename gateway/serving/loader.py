@@ -36,11 +36,11 @@ class Loaded:
     seconds: float
 
 
-def load(stored: Stored, *, isolated: bool, settings: config.Runtime, min_level: int = 0) -> Loaded:
-    """Errors: ModelRunError, WorkerDied, EnvironmentMissing."""
+def load(stored: Stored, *, isolated: bool, settings: config.Runtime, sandbox: tuple[int, int] = (0, 3)) -> Loaded:
+    """`sandbox` are the lowest and the highest level. Errors: ModelRunError, WorkerDied, EnvironmentMissing."""
     started = time.monotonic()
     artifact = stored.artifact
-    runtime = _start(stored, isolated, settings, min_level)
+    runtime = _start(stored, isolated, settings, sandbox)
     try:
         run_us = _warm_up(runtime, artifact, stored)
     except BaseException:
@@ -49,7 +49,7 @@ def load(stored: Stored, *, isolated: bool, settings: config.Runtime, min_level:
     return Loaded(runtime, runtime.placement(), run_us, time.monotonic() - started)
 
 
-def _start(stored: Stored, isolated: bool, settings: config.Runtime, min_level: int) -> Runtime:
+def _start(stored: Stored, isolated: bool, settings: config.Runtime, sandbox: tuple[int, int]) -> Runtime:
     artifact = stored.artifact
     kind = next((r for r in RUNTIMES if r.accepts(artifact)), None)
     if kind is None and artifact.kind != NATIVE:
@@ -59,7 +59,9 @@ def _start(stored: Stored, isolated: bool, settings: config.Runtime, min_level: 
         )
     providers = tuple(name.strip() for name in settings.providers.split(",") if name.strip())
     if isolated or kind is None:
-        worker = Worker(load_s=settings.load_s, run_s=settings.run_s, min_level=min_level).for_artifact(artifact)
+        least, most = sandbox
+        worker = Worker(load_s=settings.load_s, run_s=settings.run_s, min_level=least, max_level=most)
+        worker = worker.for_artifact(artifact)
         return IsolatedRuntime.load(
             artifact, stored.folder, threads=settings.threads, providers=providers, worker=worker
         )

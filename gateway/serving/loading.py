@@ -63,7 +63,10 @@ class Loading:
             loaded = await self._fleet.call(
                 self._fleet.loading,
                 lambda: load(
-                    stored, isolated=isolated, settings=settings.runtime, min_level=settings.jobs.sandbox_min_level
+                    stored,
+                    isolated=isolated,
+                    settings=settings.runtime,
+                    sandbox=(settings.jobs.sandbox_min_level, settings.jobs.sandbox_max_level),
                 ),
             )
         except GatewayError as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -86,6 +87,12 @@ class Metrics:
             ("model",),
             registry=self.registry,
         )
+        self._sandbox = Gauge(
+            "model_gateway_sandbox_level",
+            "How tightly conversions and workers are held, 0 to 3; -1 until it has been tried.",
+            registry=self.registry,
+        )
+        self._sandbox.set(-1)
         self.scanned_at: float | None = None
         self._statistics: dict[tuple[str, int], Statistics] = {}
         self._pending: Callable[[], dict[str, int]] = dict
@@ -119,6 +126,9 @@ class Metrics:
             self.scanned_at = time.monotonic()
         else:
             self._scan_failures.inc()
+
+    def sandbox(self, level: int) -> None:
+        self._sandbox.set(level)
 
     def worker_died(self, model: str) -> None:
         self._worker_deaths.labels(model).inc()

@@ -371,7 +371,8 @@ class _Bench:
         module = "doubts" if task == "excuse" else "child"
         spec = JobSpec(f"tests.mutants.{module}:{task}", arguments, where, JOB_S, MEMORY, task)
         packages = {"tests": Path(str(tests.__file__)).parent}
-        return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages)
+        # L1: these tasks are the tests' own, and write into folders that the tests name.
+        return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages, max_level=1)
 
 
 def _row(net: Net) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,11 @@ from gateway.errors import (
     StoreError,
     UnsupportedOps,
 )
-from gateway.process import joblog
+from gateway.process import joblog, sandbox_levels
 from gateway.process.environments import Environments
 from gateway.process.job import JobResult, JobSpec, Progress, run_job
 from tests.process.interpreters import PACKAGES, Here
-from tests.process.processes import gone, no_children
+from tests.process.processes import marked, no_children, none_marked
 
 MIB = 1 << 20
 
@@ -62,7 +63,7 @@ def test_a_good_job(tmp_path: Path) -> None:
     assert seen == [Progress("reading", 0.25), Progress("writing", None)]
     assert 0 < result.seconds < 30
     assert 4 * MIB < result.peak_bytes < 200 * MIB
-    assert result.sandbox == "L1"
+    assert result.sandbox == f"L{sandbox_levels.available_level()}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ ENDS = {
     "result: a pipe does not hang": Ends("garbage", JobCrashed, "without a result", {"text": "pipe"}),
     "Environment not built": Ends("good", EnvironmentMissing, "'missing' is missing", environment="missing"),
     "Environment without its Python": Ends("good", EnvironmentMissing, "interpreter .* is gone", environment="gone"),
-    "a sandbox that is not here": Ends("good", SandboxTooWeak, "L3 is asked for and L1 is reached", min_level=3),
+    "a sandbox that is not here": Ends("good", SandboxTooWeak, "L4 is needed and L. is reached", min_level=4),
     "a task of another package": Ends("os:getcwd", JobError, "'os:getcwd' is not a task"),
     "a task that is no name": Ends("jobtasks.tasks:a b", JobError, "is not a task"),
 }
@@ -159,18 +160,35 @@ def test_the_traceback_is_in_the_log(tmp_path: Path) -> None:
     assert 'raise ValueError("the third' in joblog.read(tmp_path / "job" / "log.txt")
 
 
-def test_a_timeout_ends_the_whole_family(tmp_path: Path) -> None:
+@pytest.fixture(params=[1, 2, 3])
+def level(request: pytest.FixtureRequest) -> int:
+    reached = sandbox_levels.reached()
+    if reached.level < request.param:
+        pytest.skip(f"sandbox level L{request.param} is not reached here: {reached.missing[request.param]}")
+    return int(request.param)
+
+
+def test_a_cancelled_job_ends_with_its_whole_family(tmp_path: Path, level: int) -> None:
     """Also a grandchild in a session of its own, and one whose parent is gone."""
-    pids = tmp_path / "pids"
-    with pytest.raises(JobTimeout):
-        run("hangs_with_family", tmp_path, {"pids": str(pids)}, timeout_s=3.0)
-    family = [int(pid) for pid in pids.read_text().split()]
-    assert len(family) == 4
-    assert all(gone(pid) for pid in family)
+    mark, cancel, seen = uuid.uuid4().hex, threading.Event(), []
+
+    def watch(progress: Progress) -> None:
+        seen.extend(marked(mark))
+        cancel.set()
+
+    with pytest.raises(JobCancelled):
+        run(
+            "hangs_with_family", tmp_path, {"mark": mark, "and": "hang"}, progress=watch, cancel=cancel, max_level=level
+        )
+    assert len(seen) == 3
+    assert none_marked(mark)
 
 
-def test_a_good_job_leaves_no_process_behind(tmp_path: Path) -> None:
-    assert gone(run("leaves_a_daemon", tmp_path).value["pid"])
+def test_a_good_job_leaves_no_process_behind(tmp_path: Path, level: int) -> None:
+    """Not even one in a session of its own whose parents are gone."""
+    mark = uuid.uuid4().hex
+    run("hangs_with_family", tmp_path, {"mark": mark, "and": "return"}, max_level=level)
+    assert none_marked(mark)
 
 
 def test_cancel(tmp_path: Path) -> None:
@@ -189,24 +207,34 @@ def test_a_watcher_that_raises_costs_no_process(tmp_path: Path) -> None:
     assert no_children()
 
 
-def test_a_killed_gateway_leaves_no_job(tmp_path: Path) -> None:
-    """kill -9 of the parent: the child goes with it, though nobody told it."""
+def test_a_killed_gateway_leaves_no_job(tmp_path: Path, level: int) -> None:
+    """kill -9 of the parent: the child goes with it and all it has started, though nobody told it."""
+    mark = uuid.uuid4().hex
     code = (
         "import sys; from pathlib import Path; from tests.process.test_job import run\n"
-        "run('hangs_with_family', Path(sys.argv[1]), {'pids': sys.argv[1] + '/pids'})"
+        "run('hangs_with_family', Path(sys.argv[1]), {'mark': sys.argv[2], 'and': 'hang'}, max_level=int(sys.argv[3]))"
     )
-    root = Path(__file__).parents[2]
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root) as parent:
+    argv = [sys.executable, "-c", code, str(tmp_path), mark, str(level)]
+    with subprocess.Popen(argv, cwd=Path(__file__).parents[2]) as parent:
         end = time.monotonic() + 20
-        while not (tmp_path / "pids").exists() and time.monotonic() < end:
+        while not (tmp_path / "job" / "out" / "born").exists() and time.monotonic() < end:
             time.sleep(0.01)
-        family = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+        assert len(marked(mark)) == 3
         parent.send_signal(signal.SIGKILL)
-    try:
-        assert gone(family[0])
-    finally:
-        for pid in family[1:]:
-            os.kill(pid, signal.SIGKILL)
+    assert none_marked(mark)
+
+
+LOGS = ("link", "hard link", "pipe", "folder")
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_a_log_that_is_no_log_is_neither_read_nor_cut(kind: str, tmp_path: Path) -> None:
+    """At L1: there the child can make a link to a file that is not its own."""
+    other = tmp_path / "other"
+    other.write_bytes(b"z" * (5 * MIB))
+    result = run("replaces_its_log", tmp_path, {"kind": kind, "other": str(other)}, max_level=1)
+    assert result.log == ""
+    assert other.stat().st_size == 5 * MIB
 
 
 def test_a_log_bomb_is_cut_to_head_and_tail_and_cannot_write_to_a_terminal(tmp_path: Path) -> None:
@@ -273,14 +301,25 @@ def test_what_surrounds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         seen = run("surroundings", tmp_path).value
     home = str(tmp_path / "job")
     assert set(seen["environ"]) <= {
-        *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"),
+        *(
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "USER",
+            "PWD",
+            "LANG",
+            "LC_ALL",
+            "PYTHONHASHSEED",
+            "PYTHONUNBUFFERED",
+            "PYTHONFAULTHANDLER",
+        ),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
         *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
     }
     assert (seen["environ"]["HOME"], seen["environ"]["TMPDIR"]) == (home, home)
     assert seen["no_new_privs"]
     assert seen["oom_score"] >= 500
-    assert seen["session"]
+    assert seen["session"] != os.getsid(0)
     assert seen["stdin"] == "/dev/null"
     assert seen["descriptors"] == ["0", "1", "2", "3"]  # 3 is the listing itself
     assert seen["flags"] == [1, 1, True]

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import JobError, SandboxTooWeak
-from gateway.process import sandbox
+from gateway.errors import JobError
+from gateway.process import sandbox, sandbox_landlock, sandbox_levels
 from gateway.process.job import JobSpec, run_job
 from tests.process.interpreters import PACKAGES, Here
 
 PROBE = """
 import json, os, resource, sys
 from gateway.process import sandbox
-sandbox.apply(int(sys.argv[1]), sandbox.Limits(**json.loads(sys.argv[2])))
+sandbox.enter(sandbox.Hold(int(sys.argv[1]), "/nowhere", sandbox.Limits(**json.loads(sys.argv[2]))))
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
 print(json.dumps({
     "address": resource.getrlimit(resource.RLIMIT_AS),
@@ -73,23 +73,10 @@ def test_a_child_whose_parent_is_another_ends_at_once() -> None:
     assert seen(1, parent=os.getpid())
 
 
-def test_available_is_what_was_tried() -> None:
-    assert sandbox.available_level() == 1
-    assert sandbox.choose(0) == sandbox.choose(1) == 1
-    with pytest.raises(SandboxTooWeak, match="L2 is asked for and L1 is reached here: it is not part of this version"):
-        sandbox.choose(2)
-
-
-def test_a_kernel_that_refuses_is_level_0_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "available_level", lambda: 0)
-    with pytest.raises(SandboxTooWeak, match="L1 is asked for and L0 is reached here: the kernel refused it") as caught:
-        sandbox.choose(1)
-    assert "sandbox_min_level = 0" in caught.value.hint
-
-
 def test_a_child_that_cannot_apply_its_level_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway was told L1 and the child's kernel refuses: no task, an error that says it."""
-    monkeypatch.setattr(sandbox, "choose", lambda min_level: max(sandbox.LEVELS) + 1)
+    """The gateway was told L2 and the child's kernel refuses: no task, an error that says it."""
+    monkeypatch.setattr(sandbox_landlock, "abi", lambda: 0)
+    monkeypatch.setattr(sandbox_levels, "choose", lambda *_, **__: 2)
     with pytest.raises(JobError, match="sandbox could not be applied, so nothing was run") as caught:
         run_job(
             JobSpec("jobtasks.tasks:good", {"text": "x"}),

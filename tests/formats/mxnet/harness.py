@@ -214,7 +214,8 @@ def run_child(task: str, arguments: dict[str, Any], name: str, timeout_s: float 
     folder = Path(tempfile.mkdtemp(prefix="job-", dir=_root()))
     spec = JobSpec(task, arguments, name, timeout_s, 0, "test")
     packages = {"tests": Path(str(tests.__file__)).parent}
-    return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages)
+    # L1: these tasks are the tests' own, and write into folders that the tests name.
+    return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages, max_level=1)
 
 
 def mxnet_answers(cases: Mapping[str, Case]) -> dict[str, Tensors | str]:

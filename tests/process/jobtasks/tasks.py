@@ -31,7 +31,7 @@ def surroundings(job: ChildJob) -> dict[str, Any]:
         "modules": sorted(sys.modules),
         "no_new_privs": "NoNewPrivs:\t1" in status,
         "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
-        "session": os.getsid(0) == os.getpid(),
+        "session": os.getsid(0),
         "stdin": str(Path("/proc/self/fd/0").readlink()),
         "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "flags": [sys.flags.dont_write_bytecode, sys.flags.no_user_site, sys.flags.safe_path],
@@ -82,25 +82,21 @@ def exits_well(job: ChildJob) -> dict[str, Any]:
 
 def hangs_with_family(job: ChildJob) -> dict[str, Any]:
     """One grandchild in the session, one in a session of its own, one orphaned by its parent."""
-    sleeper = "import time; time.sleep(600)"
-    near = subprocess.Popen([sys.executable, "-c", sleeper])
-    far = subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
+    sleeper = f"import time; time.sleep(600)  # {job.arguments['mark']}"
+    subprocess.Popen([sys.executable, "-c", sleeper])
+    subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
     forker = (
-        "import subprocess,sys; print(subprocess.Popen([sys.executable,'-c',sys.argv[1]],"
-        "start_new_session=True,stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL).pid)"
+        "import subprocess,sys; subprocess.Popen([sys.executable,'-c',sys.argv[1]],"
+        "start_new_session=True,stdout=subprocess.DEVNULL,stderr=subprocess.DEVNULL)"
     )
-    orphan = int(subprocess.run([sys.executable, "-c", forker, sleeper], capture_output=True, check=True).stdout)
-    note = Path(job.arguments["pids"])
-    part = note.with_suffix(".part")
-    part.write_text(f"{os.getpid()} {near.pid} {far.pid} {orphan}")
-    part.rename(note)
+    subprocess.run([sys.executable, "-c", forker, sleeper], capture_output=True, check=True)
+    (job.out / "born").touch()
+    job.progress("born")
+    if job.arguments["and"] == "return":
+        return {}
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
     return {}
-
-
-def leaves_a_daemon(job: ChildJob) -> dict[str, Any]:
-    return {"pid": subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid}
 
 
 def grows_slowly(job: ChildJob) -> dict[str, Any]:
@@ -187,4 +183,30 @@ def bad_progress(job: ChildJob) -> dict[str, Any]:
 def waits(job: ChildJob) -> dict[str, Any]:
     job.progress("waiting")
     time.sleep(600)
+    return {}
+
+
+def reads(job: ChildJob) -> dict[str, Any]:
+    """The text of each path, None where it cannot be read."""
+    found: list[str | None] = []
+    for path in job.arguments["paths"]:
+        try:
+            found.append(Path(path).read_text())
+        except OSError:
+            found.append(None)
+    return {"read": found}
+
+
+def replaces_its_log(job: ChildJob) -> dict[str, Any]:
+    log, other = Path("log.txt"), job.arguments["other"]
+    log.unlink()
+    if job.arguments["kind"] == "link":
+        log.symlink_to(other)
+    elif job.arguments["kind"] == "hard link":
+        log.hardlink_to(other)
+    elif job.arguments["kind"] == "pipe":
+        os.mkfifo(log)
+    else:
+        log.mkdir()
+    time.sleep(0.2)  # over a look of the watchdog
     return {}
