@@ -182,10 +182,20 @@ def test_a_full_disk_is_seen_before_it_fails(
 def test_a_device_that_onnxruntime_cannot_use_is_noted() -> None:
     seen = {"devices": ["/dev/nvidia0"], "providers": ["CPUExecutionProvider"]}
     found = {"accelerators": seen, "pythons": [], "environments": [], "outdated": [], "ports": []}
+    found |= {"sandbox": {"level": 3, "missing": {}}}
     (note,) = look._notes(found)
     assert note["what"].startswith("/dev/nvidia0 is there")
     seen["providers"] = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     assert list(look._notes(found)) == []
+
+
+def test_a_sandbox_level_that_is_not_reached_is_noted_with_its_reason_and_what_mends_it() -> None:
+    found = {"accelerators": {"devices": [], "providers": []}, "pythons": [], "environments": [], "outdated": []}
+    missing = {"L2": "this kernel has no landlock: it came with Linux 5.13", "L3": "bubblewrap is not installed"}
+    first, second = look._notes(found | {"ports": [], "sandbox": {"level": 1, "missing": missing}})
+    assert first["what"].startswith("sandbox L2 is not reached: this kernel has no landlock")
+    assert first["what"].endswith("Models that can carry code are refused.")
+    assert second["mend"].startswith("apt-get install bubblewrap")
 
 
 @pytest.mark.usefixtures("known_pythons")
