@@ -67,6 +67,15 @@ _PREDICT: Schema = {
     "type": "object",
     "properties": {"signature_name": TEXT, "instances": {"type": "array", "minItems": 1, "items": ANY}, "inputs": ANY},
 }
+_EXAMPLES: Schema = {
+    "type": "object",
+    "required": ["examples"],
+    "properties": {
+        "signature_name": TEXT,
+        "context": OBJECT,
+        "examples": {"type": "array", "minItems": 1, "items": OBJECT},
+    },
+}
 _TOP: Schema = {"type": "integer", "minimum": 0, "maximum": 1000}
 _FORM: Schema = {"type": "object", "additionalProperties": {"type": "string", "format": "binary"}}
 _BODIES: Mapping[str, Schema] = {
@@ -86,6 +95,11 @@ def _tfs() -> Iterable[Operation]:
             "POST", path + ":predict", "TensorFlow Serving's predict", "tfs", Scope.INFER,
             body={JSON: _PREDICT}, result=OBJECT, answers=_FAILS,
         )  # fmt: skip
+        for verb in ("classify", "regress"):
+            yield Operation(
+                "POST", f"{path}:{verb}", f"TensorFlow Serving's {verb}, of tf.Examples as JSON", "tfs", Scope.INFER,
+                body={JSON: _EXAMPLES}, result=_object(results=_list(ANY)), answers=_FAILS,
+            )  # fmt: skip
         yield Operation(
             "GET", path + "/metadata", "TensorFlow Serving's metadata: the SignatureDefs", "tfs", Scope.METADATA,
             result=_object(model_spec=OBJECT, metadata=OBJECT), answers=(400, *_READS, 503),

@@ -36,7 +36,7 @@ BROKEN = affine.affine(1.0)[:60]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for all: each content is converted once."""
+    """One store for all: each content is converted once, for the file has the same name everywhere."""
     return tmp_path_factory.mktemp("store")
 
 
@@ -122,9 +122,9 @@ def test_explicit_what_cannot_be_loaded_says_so_and_the_old_one_serves(place: An
             for bad in ("../x.onnx", "/x.onnx", "1//m.onnx", "1/.hidden", ""):
                 await refused(gate.control.load("m", files={bad: b"x"}), InvalidRequest, "is not a path for a file")
             await refused(gate.control.load("../m"), InvalidRequest, "is not a model name")
-            gate.drop("late/1/m.onnx", 7.0)
+            gate.drop("late/1/m.onnx", 2.0)
             await refused(gate.control.load("late", deadline=time.monotonic()), DeadlineExceeded, "'late'")
-            await gate.until_k("late", 7.0)
+            await gate.until_k("late", 2.0)
 
     play(story())
 
@@ -140,7 +140,7 @@ def test_load_and_unload_belong_to_explicit(place: Any) -> None:
 
 def test_explicit_names_and_the_star_are_loaded_at_the_start(place: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        affine.write(tmp_path / "repo" / f"{name}.onnx", 1.0)
+        affine.write(tmp_path / "repo" / name / "m.onnx", 1.0)
 
     async def named() -> None:
         async with place(model_control="explicit", load_models="a") as gate:
@@ -159,13 +159,13 @@ def test_explicit_names_and_the_star_are_loaded_at_the_start(place: Any, tmp_pat
 
 
 def test_none_serves_what_lay_there_at_the_start(place: Any, tmp_path: Path) -> None:
-    affine.write(tmp_path / "repo" / "a.onnx", 1.0)
+    affine.write(tmp_path / "repo" / "a" / "m.onnx", 1.0)
 
     async def story() -> None:
         async with place(model_control="none") as gate:
             await gate.until_k("a", 1.0)
-            gate.drop("a.onnx", 2.0)
-            gate.drop("b.onnx", 2.0)
+            gate.drop("a/m.onnx", 2.0)
+            gate.drop("b/m.onnx", 2.0)
             await asyncio.sleep(0.5)
             assert await gate.k("a") == 1.0
             assert gate.states("b") == {}
@@ -178,8 +178,8 @@ def test_none_serves_what_lay_there_at_the_start(place: Any, tmp_path: Path) -> 
 
 
 def test_registered_by_version_with_a_default(place: Any, tmp_path: Path) -> None:
-    one = affine.write(tmp_path / "models" / "one.onnx", 1.0)
-    two = affine.write(tmp_path / "models" / "two" / "net.onnx", 2.0)
+    one = affine.write(tmp_path / "models" / "m.onnx", 1.0)
+    two = affine.write(tmp_path / "models" / "two" / "m.onnx", 2.0)
 
     async def story() -> None:
         async with place() as gate:
@@ -211,7 +211,7 @@ def test_registered_by_version_with_a_default(place: Any, tmp_path: Path) -> Non
 
 
 def test_a_registration_that_fails_leaves_nothing(place: Any, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.onnx"
+    bad = tmp_path / "m.onnx"
     bad.write_bytes(BROKEN)
 
     async def story() -> None:
@@ -229,7 +229,7 @@ def test_a_registration_that_fails_leaves_nothing(place: Any, tmp_path: Path) ->
 
 
 def test_a_model_of_the_repository_is_unregistered_and_its_files_stay(place: Any, tmp_path: Path) -> None:
-    file = affine.write(tmp_path / "repo" / "m.onnx", 1.0)
+    file = affine.write(tmp_path / "repo" / "m" / "m.onnx", 1.0)
 
     async def story() -> None:
         async with place() as gate:
@@ -288,18 +288,18 @@ def test_a_reload_replaces_the_list_and_waits(place: Any, tmp_path: Path) -> Non
 
 
 def test_new_base_path_costs_no_answer(place: Any, tmp_path: Path) -> None:
-    old, new = base(tmp_path / "tf", "old", {5: 1.0}), base(tmp_path / "tf", "new", {1: 9.0})
+    old, new = base(tmp_path / "tf", "old", {5: 1.0}), base(tmp_path / "tf", "new", {1: 2.0})
 
     async def story() -> None:
         async with place(repository=False) as gate:
             await gate.control.reload([Wanted("m", RELOAD, old)], deadline=gate.soon())
             change = asyncio.create_task(gate.control.reload([Wanted("m", RELOAD, new)], deadline=gate.soon()))
             seen = {1.0}
-            while 9.0 not in seen:
+            while 2.0 not in seen:
                 seen.add(await gate.k("m"))
                 await asyncio.sleep(0.01)
             await change
-            assert seen == {1.0, 9.0}
+            assert seen == {1.0, 2.0}
 
     play(story())
 
