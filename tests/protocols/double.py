@@ -230,6 +230,14 @@ def models() -> dict[str, Model]:
             model(_scores, ["a:float32[?]", "b:float32[?,2]"], ["p:float32[?,3]", "raw:float32[?,3]"]),
             ("cat", "dog", "café"),
         ),
+        "second": with_labels(
+            model(
+                lambda t: {"logits": -t["x"], "scores": t["x"]},
+                ["x:float32[?,2]"],
+                ["logits:float32[?,2]", "scores:float32[?,2]"],
+            ),
+            ("a", "b"),
+        ),
         "named": model(_named, ["x:float32[?,1]"], ["classes:string[?,2]", "scores:float32[?,2]"]),
         "only_classes": model(lambda t: {"classes": _named(t)["classes"]}, ["x:float32[?]"], ["classes:string[?,2]"]),
         "regressor": model(lambda t: {"y": t["x"].sum(axis=1, keepdims=True)}, ["x:float32[?,2]"], ["y:float32[?,1]"]),

@@ -100,6 +100,7 @@ CLASSIFIED: dict[str, tuple[Any, list[list[tuple[str, float]]]]] = {
     "classes alone have a score of 0": (request("Classify", "only_classes", {"x": 0.25}), [[("low", 0.0), ("high", 0.0)]]),
     "whole numbers as int64 for a float input": (request("Classify", "named", {"x": 1}), [[("low", 0.0), ("high", 1.0)]]),
     "features that no input has are ignored": (request("Classify", "named", {"x": 1.0, "z": b"?"}), [[("low", 0.0), ("high", 1.0)]]),
+    "labels are the first output's, and scores is another": (request("Classify", "second", {"x": [1.0, 2.0]}), [[("", 1.0), ("", 2.0)]]),
     "scores without labels": (request("Classify", "both", {"x": 1.0}), [[("", 1.0), ("", 2.0)]]),
 }  # fmt: skip
 

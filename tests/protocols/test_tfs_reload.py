@@ -159,6 +159,8 @@ def test_metrics_have_the_originals_names_and_count_its_calls() -> None:
     assert limits[:4] + limits[-1:] == ["10", "18", "32.4", "58.32", "+Inf"]
     assert len(limits) == 34
     assert not [line for line in lines if "made" in line], "a stranger's text is no label"
+    slow = [line for line in lines if 'model_name=""' in line and "request_count" not in line]
+    assert slow == [], "calls that failed have no latency"
 
 
 # -- CORS ----------------------------------------------------------------------------------------
