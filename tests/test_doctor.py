@@ -171,6 +171,16 @@ def test_without_base_nothing_is_converted(cellar: Environments, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("known_pythons")
+def test_without_uv_nothing_can_be_built(cellar: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)  # as Python itself marks what cannot be imported
+    code, _, found = run(cellar, settings(tmp_path), as_json=True)
+    assert code == 3
+    (problem,) = found["problems"]
+    assert "no Environment can be built" in problem["what"]
+    assert problem["mend"] == "make setup"
+
+
+@pytest.mark.usefixtures("known_pythons")
 def test_a_full_disk_is_seen_before_it_fails(
     cellar: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def everything(environments: Environments, settings: config.Settings) -> dict[st
         "sandbox": sandbox_levels.reached().to_json() | {"wanted": settings.jobs.sandbox_min_level},
         "store": store(settings.store),
         "ports": ports(settings),
+        "uv": uv(),
         "pythons": pythons(),
         "environments_folder": {"path": str(environments.folder), "free_bytes": free_bytes(environments.folder)},
         "environments": environments_of(environments),
@@ -104,6 +105,14 @@ def ports(settings: config.Settings) -> list[dict[str, Any]]:
     return rows
 
 
+def uv() -> str:
+    """Where the builder of Environments is; empty where it is not."""
+    try:
+        return envbuild.find_uv("base")
+    except GatewayError:
+        return ""
+
+
 def pythons() -> list[dict[str, str]]:
     """The Pythons that Environments can be built with."""
     try:
@@ -138,6 +147,8 @@ def _problems(found: dict[str, Any]) -> Iterator[dict[str, str]]:
     for place in (found["store"], found["environments_folder"]):
         if place["free_bytes"] < LOW_BYTES:
             yield _say(f"{place['path']}: {place['free_bytes'] / config.MIB:.0f} MiB free", "gateway doctor --prune")
+    if not found["uv"]:
+        yield _say("uv is not installed beside the gateway: no Environment can be built", "make setup")
     level, wanted = found["sandbox"]["level"], found["sandbox"]["wanted"]
     if level < wanted:
         why = found["sandbox"]["missing"].get(f"L{wanted}", "there is no such level")
