@@ -7,13 +7,13 @@ what they are compared with: CPU seconds of the gateway process per request agai
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import statistics
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,20 +89,47 @@ def load(running: Running, call: Callable[[], Any], clients: int) -> dict[str, f
 
 
 def calls(running: Running) -> dict[str, Callable[[], Any]]:
+    """One small predict in each dialect: float32 [1, 2] to the same model, over a connection that stays open."""
+    channel = grpc.insecure_channel(running.addresses["grpc"])
+    x = np.ones((1, 2), np.float32)
     request = message("tensorflow.serving.PredictRequest")()
     request.model_spec.name = "affine"
-    request.inputs["x"].MergeFromString(encode(np.ones((1, 2), np.float32)))
-    body = request.SerializeToString()
-    channel = grpc.insecure_channel(running.addresses["grpc"])
+    request.inputs["x"].MergeFromString(encode(x))
+    tfs = request.SerializeToString()
     predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-    http = urllib.request.Request(f"{running.http}/v1/models/affine:predict", data=b'{"instances": [[1.0, 2.0]]}')
+    ask = message("inference.ModelInferRequest")(model_name="affine")
+    ask.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+    ask.raw_input_contents.append(x.tobytes())
+    kserve = ask.SerializeToString()
+    infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    tensor: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
+    as_json = json.dumps({"inputs": [tensor | {"data": [1.0, 2.0]}]}).encode()
+    said = {"inputs": [tensor | {"parameters": {"binary_data_size": 8}}], "parameters": {"binary_data_output": True}}
+    head = json.dumps(said).encode()
+    length = {"Inference-Header-Content-Length": str(len(head))}
+    return {
+        "TFS gRPC": lambda: predict(tfs, timeout=30),
+        "KServe gRPC": lambda: infer(kserve, timeout=30),
+        "TFS REST": post(running, "/v1/models/affine:predict", b'{"instances": [[1.0, 2.0]]}'),
+        "KServe REST, JSON": post(running, "/v2/models/affine/infer", as_json),
+        "KServe REST, binary": post(running, "/v2/models/affine/infer", head + x.tobytes(), length),
+    }
 
-    def rest() -> bytes:
-        with urllib.request.urlopen(http) as answer:
-            data: bytes = answer.read()
-            return data
 
-    return {"TFS gRPC": lambda: predict(body, timeout=30), "TFS REST (a connection a call)": rest}
+def post(running: Running, path: str, body: bytes, headers: dict[str, str] | None = None) -> Callable[[], bytes]:
+    """A POST over a connection of the calling thread's own."""
+    own = threading.local()
+
+    def call() -> bytes:
+        if not hasattr(own, "connection"):
+            own.connection = http.client.HTTPConnection(running.addresses["http"], timeout=30)
+        own.connection.request("POST", path, body, headers or {})
+        answer = own.connection.getresponse()
+        data: bytes = answer.read()
+        assert answer.status == 200, data
+        return data
+
+    return call
 
 
 def main() -> None:
@@ -127,6 +154,11 @@ def main() -> None:
                     found[f"{label}, {clients} in flight"] = best | {
                         "cpu_ratio_to_bare_run": best["cpu_us"] / found["bare_run_us"]
                     }
+            found["p50_ratio_to_tfs"] = {
+                label: found[f"{label}, 1 in flight"]["p50_ms"]
+                / found[f"TFS {label.split()[1][:4]}, 1 in flight"]["p50_ms"]
+                for label in ("KServe gRPC", "KServe REST, JSON", "KServe REST, binary")
+            }
             found["memory_after_load_mib"] = running.memory_bytes() / 2**20
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")

@@ -10,6 +10,7 @@ Rule 2: outputs leave in the order of the model, as Triton orders them, whatever
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class Inference:
         for one in given:
             spec = signature.input(one.name)
             assert spec is not None, "_check refuses unknown inputs"
-            if np.prod(one.shape, dtype=object) > self._max_elements:
+            if math.prod(one.shape) > self._max_elements:
                 raise TooLarge(
                     f"input '{one.name}' has shape {list(one.shape)}, expected at most {self._max_elements} elements.",
                     hint="The limit is limits.max_elements.",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.e2e.running import Running, gateway, place
+from tests.e2e.running import Running, gateway, place, until
 from tests.environments import environment
 from tests.models import model
 
@@ -165,3 +165,76 @@ def counted(running: Running) -> dict[str, int]:
         for name, _, value in rows
         if 'model="simple"' in name
     }
+
+
+POLICIES = (
+    ("all { }", {1, 2, 3}),
+    ("specific { versions: [ 1, 3 ] }", {1, 3}),
+    ("latest { num_versions: 2 }", {2, 3}),
+    ("latest { }", {3}),
+)
+
+
+def test_the_version_policy_of_config_pbtxt(shared: Running) -> None:
+    """Which versions serve follows the file, also when it changes while they serve."""
+    folder = shared.repository / "triton-versions"
+    for number in (1, 2, 3):
+        place(model("half_plus_two"), folder / str(number) / "model.onnx")
+    for policy, wanted in POLICIES:
+        (folder / "config.pbtxt").write_text(f"version_policy {{ {policy} }}\n")
+        until_served(shared, "triton-versions", wanted)
+
+
+def until_served(running: Running, name: str, wanted: set[int]) -> None:
+    until(lambda: serving(running, name) == wanted, 60, lambda: f"wanted {wanted}: {running.versions(name)}")
+
+
+def serving(running: Running, name: str) -> set[int]:
+    """Versions that answer, once nothing is on its way any more."""
+    rows = running.versions(name)
+    settled = all(row["state"] in ("AVAILABLE", "RETIRED", "FOUND", "CONVERTED") for row in rows.values())
+    return {number for number, row in rows.items() if row["state"] == "AVAILABLE"} if settled else set()
+
+
+def test_labels_of_config_pbtxt(shared: Running) -> None:
+    folder = shared.repository / "triton-labels"
+    place(model("matmul"), folder / "1" / "model.onnx")
+    (folder / "classes.txt").write_text("cat\ndog\nfox\n")
+    (folder / "config.pbtxt").write_text(
+        'max_batch_size: 4\noutput { name: "y" data_type: TYPE_FP32 dims: 3 label_filename: "classes.txt" }\n'
+    )
+    shared.wait("triton-labels", 1, "AVAILABLE")
+    body = {
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}],
+        "outputs": [{"name": "y", "parameters": {"classification": 3}}],
+    }
+    status, answer = shared.call("/v2/models/triton-labels/infer", body)
+    assert status == 200, answer
+    plain = shared.predict("triton-labels", [[1.0, 2.0, 3.0, 4.0]])[1]["outputs"][0]
+    order = sorted(range(3), key=lambda at: -plain[at])
+    found = answer["outputs"][0]
+    assert (found["datatype"], found["shape"]) == ("BYTES", [1, 3])
+    parts = [text.split(":") for text in found["data"]]
+    assert [part[1:] for part in parts] == [[str(at), ("cat", "dog", "fox")[at]] for at in order]
+    # The text has six decimals.
+    np.testing.assert_allclose([float(part[0]) for part in parts], [plain[at] for at in order], atol=1e-6)
+
+
+WRONG = {
+    "triton-type": ('input { name: "x" data_type: TYPE_INT8 }', "data_type is int8, the model's is float32"),
+    "triton-sequence": ("sequence_batching { }", SEQUENCE),
+    "triton-no-labels": (
+        'output { name: "y" label_filename: "classes.txt" }',
+        "names the labels 'classes.txt', which do not lie beside it",
+    ),
+}
+
+
+def test_a_config_pbtxt_that_is_wrong_fails_its_model_alone(shared: Running) -> None:
+    for name, (text, _) in WRONG.items():
+        place(model("half_plus_two"), shared.repository / name / "1" / "model.onnx")
+        (shared.repository / name / "config.pbtxt").write_text(text)
+    place(model("half_plus_two"), shared.repository / "triton-good" / "1" / "model.onnx")
+    for name, (_, words) in WRONG.items():
+        assert words in shared.wait(name, 1, "FAILED")["reason"]
+    shared.wait("triton-good", 1, "AVAILABLE")

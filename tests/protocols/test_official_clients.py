@@ -76,3 +76,22 @@ def test_ovmsclient(servers: Running) -> None:
     tensor = {"shape": [-1, 1], "dtype": "DT_FLOAT"}
     assert found["grpc"]["metadata"] == {"model_version": 123, "inputs": {"x": tensor}, "outputs": {"y": tensor}}
     assert found["rest"]["metadata"]["model_spec"]["version"] == "123"
+
+
+def test_kserve(servers: Running) -> None:
+    found = talk(servers, "client-kserve", "kserve_client.py")
+    half = ["mine", "half_plus_two", [3, 1], [2.5, 3.0, 4.5]]
+    expected = {
+        "live": True,
+        "ready": True,
+        "model ready": [True, False],
+        "half_plus_two": half,
+        "id_int64": ["mine", "id_int64", [2], [-(2**63), 2**63 - 1]],
+        "id_float16": ["mine", "id_float16", [2], [1.5, 65504.0]],
+        "id_string": ["mine", "id_string", [2], ["a", "caf\u00e9"]],
+        "id_bool": ["mine", "id_bool", [2], [True, False]],
+    }
+    assert found["grpc"] == expected | {"typed": half}
+    missing = found["rest"].pop("missing")
+    assert found["rest"] == expected | {"json": half}
+    assert "Request for unknown model: 'nobody' is not found" in missing[1]
