@@ -25,7 +25,7 @@ from gateway.process.sandbox import Limits, plan
 from gateway.repository.detect import detect
 from gateway.repository.drop import read_loose
 
-STARTS, CONVERSIONS = 30, 5
+STARTS, CONVERSIONS = 30, 3
 RESULTS = Path(__file__).parent / "results" / "sandbox.json"
 DIGITS = Path(__file__).parent.parent / "model_repo" / "digits" / "1"
 CHILD = """
