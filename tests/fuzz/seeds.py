@@ -89,6 +89,8 @@ def documents() -> list[bytes]:
     ]  # fmt: skip
     found = [bytes([at % 14]) + text.encode() for at, text in enumerate(texts)]
     found += [bytes([128 + at]) + bytes(range(at, at + 40)) for at in range(9)]
+    examples = '{"examples": [{"x": [1.5, 2], "a": [1.0, 2.0], "b": {"b64": "aGk="}}], "context": {"x": [1.0, 2.0]}}'
+    found += [bytes([13 + at]) + examples.encode() for at in range(3)]
     return [*found, b"\x08" + texts[6].encode(), b"\xfa" + gzip.compress(texts[0].encode())]
 
 
@@ -101,13 +103,21 @@ def messages() -> list[bytes]:
     ]  # fmt: skip
     tensors = [encode(array, content=content) for array in arrays for content in (False, True) if array.dtype != object]
     tensors.append(encode(arrays[1]))
-    found = [b"\x04" + tensor for tensor in tensors]
+    found = [b"\x07" + tensor for tensor in tensors]
     for at, tensor in enumerate(tensors[:8]):
         spec = message(1, message(1, f"m{at}"), message(3, "serving_default"))
         found.append(b"\0" + spec + message(2, message(1, "x"), message(2, tensor)))
     found += [bytes([128 + at]) + bytes(range(at, at + 60)) for at in range(0, 40, 5)]
     asked = message(1, message(1, "two"))
-    return [*found, b"\2" + asked + message(2, "signature_def"), b"\3" + asked]
+    feature = message(1, message(1, "x"), message(2, message(2, message(1, np.float32([1, 2]).tobytes()))))
+    examples = message(2, message(1, message(1, message(1, feature))))
+    task = message(1, message(1, message(1, "m0")), message(2, "tensorflow/serving/regress"))
+    listed = message(1, message(1, message(1, message(1, "m"), message(2, "/models/m"))))
+    return [
+        *found, b"\2" + asked + message(2, "signature_def"), b"\3" + asked,
+        b"\1" + message(1, message(1, "two")) + examples, b"\4" + message(1, message(1, "m0")) + examples,
+        b"\5" + task + examples, b"\6" + listed,
+    ]  # fmt: skip
 
 
 def frames() -> list[bytes]:

@@ -262,10 +262,10 @@ def _predictor() -> Any:
     """Models whose outputs are their inputs, one for each kind of tensor."""
     from tests.protocols.double import Double, model
 
-    kinds = ("float32[?,2]", "float16[?]", "int8[?]", "uint64[?]", "bool[?]", "string[?]", "complex64[?]", "float64")
-    echo = {f"m{at}": model(lambda t: {"y": t["x"]}, [f"x {kind}"], [f"y {kind}"]) for at, kind in enumerate(kinds)}
+    kinds = ("float32[?,2]", "float16[?]", "int8[?]", "uint64[?]", "bool[?]", "string[?]", "complex64[?]", "float64[]")
+    echo = {f"m{at}": model(lambda t: {"y": t["x"]}, [f"x:{kind}"], [f"y:{kind}"]) for at, kind in enumerate(kinds)}
     two = model(
-        lambda t: {"y": t["a"], "z": t["b"]}, ["a float32[?,2]", "b string[?]"], ["y float32[?,2]", "z string[?]"]
+        lambda t: {"y": t["a"], "z": t["b"]}, ["a:float32[?,2]", "b:string[?]"], ["y:float32[?,2]", "z:string[?]"]
     )
     return Double({**echo, "two": two})
 
@@ -288,6 +288,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 PATHS = (
     *(f"/v1/models/m{at}:predict" for at in range(8)), "/v1/models/two:predict", "/v1/models/two/versions/1:predict",
     "/v1/models/two/labels/x:predict", "/v1/models/two", "/v1/models/two/metadata",
+    "/v1/models/two:classify", "/v1/models/m0:regress", "/v1/models/m5:regress",
 )  # fmt: skip
 
 
@@ -300,6 +301,7 @@ def json(data: bytes) -> None:
     from gateway.protocols.http import Request, gunzip
     from gateway.protocols.json_tensors import Decoder
     from gateway.protocols.json_text import loads
+    from gateway.protocols.tfs_metrics import TfsMetrics
     from gateway.protocols.tfs_rest import TfsRest
 
     limits = Limits(max_body_bytes=1 << 20, max_elements=1 << 16)
@@ -310,7 +312,7 @@ def json(data: bytes) -> None:
         draw = Draw(body)
         body = f'{{"{("instances", "inputs")[draw.number(2)]}":{draw.value()}}}'.encode()
     if b"true" not in body and b"false" not in body:
-        signature = Signature((parse_spec("x float32[?,2]" if choice % 2 else "x int8[?]"),), ())
+        signature = Signature((parse_spec("x:float32[?,2]" if choice % 2 else "x:int8[?]"),), ())
         answers = []
         for has_bools in (False, True):  # True takes the slow way
             try:
@@ -319,9 +321,9 @@ def json(data: bytes) -> None:
                 answers.append(None)
         _same(*answers)
     path = PATHS[choice % len(PATHS)]
-    method = "POST" if path.endswith("predict") else "GET"
+    method = "POST" if ":" in path else "GET"
     request = Request(method, path, b"", {}, body, "fuzz")
-    rest = TfsRest(_predictor(), limits, _Observe())
+    rest = TfsRest(_predictor(), limits, _Observe(), TfsMetrics())
     import gateway.protocols.tfs_rest as module
 
     _run(rest._dispatch(request, module._Seen(), 0.0))
@@ -344,15 +346,22 @@ def tfs(data: bytes) -> None:
     from gateway.config import Limits
     from gateway.protocols.tensors import TensorProto, decode, encode
     from gateway.protocols.tfs_grpc import Call, TfsGrpc
+    from gateway.protocols.tfs_metrics import TfsMetrics
+    from tests.protocols.double import Commands
 
     choice, body = (data[0], data[1:]) if data else (0, b"")
-    grpc = TfsGrpc(_predictor(), Limits(max_message_bytes=1 << 20, max_elements=1 << 16), _Observe())
+    limits = Limits(max_message_bytes=1 << 20, max_elements=1 << 16)
+    grpc = TfsGrpc(_predictor(), Commands(_predictor()), limits, _Observe(), TfsMetrics())
     if choice >= 128:
         _run(grpc.predict(_request(Draw(body)).SerializeToString(), Call(0.0, "fuzz")))
         return
-    methods = (grpc.predict, grpc.predict, grpc.get_model_metadata, grpc.get_model_status)
-    if choice % 5 < 4:
-        _run(methods[choice % 5](body, Call(0.0, "fuzz")))
+    examples = grpc._examples
+    methods = (
+        grpc.predict, examples.classify, grpc.get_model_metadata, grpc.get_model_status, examples.regress,
+        examples.multi_inference, grpc._reload.reload,
+    )  # fmt: skip
+    if choice % 8 < 7:
+        _run(methods[choice % 8](body, Call(0.0, "fuzz")))
         return
     from google.protobuf.message import DecodeError
 
@@ -439,8 +448,8 @@ def mms(data: bytes) -> None:
     from gateway.protocols.mms_inputs import parts_of, tensors_of
 
     choice, body = (data[0], data[1:]) if data else (0, b"")
-    kinds = ("x float32[?,2]", "x int8[?]", "x string[?]", "x bool[2,2]")
-    specs = [parse_spec(kinds[choice // 8 % 4]), *([parse_spec("y string[?]")] if choice >= 128 else [])]
+    kinds = ("x:float32[?,2]", "x:int8[?]", "x:string[?]", "x:bool[2,2]")
+    specs = [parse_spec(kinds[choice // 8 % 4]), *([parse_spec("y:string[?]")] if choice >= 128 else [])]
     parts = parts_of(CONTENT_TYPES[choice % 8], body)
     tensors_of(parts, Signature(tuple(specs), ()), Limits(max_body_bytes=1 << 20, max_elements=1 << 16))
 
@@ -485,5 +494,5 @@ def vectors(data: bytes) -> None:
 
     folder = written("test/input_0.npy", data).parent
     (folder / "output_0.npy").write_bytes(data)
-    found = read(folder, Signature((parse_spec("x float32[?,2]"),), (parse_spec("y float32[?,2]"),)))
+    found = read(folder, Signature((parse_spec("x:float32[?,2]"),), (parse_spec("y:float32[?,2]"),)))
     assert found is None or found[0]["x"].nbytes <= len(data)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz import seeds
 from tests.fuzz.replay import wrong
-from tests.fuzz.targets import IN_BASE, TARGETS
+from tests.fuzz.targets import IN_BASE, TARGETS, _kserve, _predictor
 from tests.jobs import in_base
 
 
@@ -17,6 +17,12 @@ def test_only_our_errors_come_out(name: str) -> None:
     found = list(seeds.inputs(name))
     assert found
     assert wrong(name, found) == {}
+
+
+def test_the_models_behind_the_protocols_are_there() -> None:
+    """A target takes our errors for an answer: one that its own set-up raised would hide that nothing is tried."""
+    assert {"m0", "two"} <= {status.name for status in _predictor().models()}
+    assert _kserve()
 
 
 @pytest.mark.parametrize("name", IN_BASE)
