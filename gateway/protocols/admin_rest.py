@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from gateway.errors import ModelNotFound
 from gateway.protocols import index_page, openapi
@@ -18,6 +18,7 @@ from gateway.protocols.http import Request, Response, Route, json_response
 from gateway.protocols.openapi import Operation
 from gateway.protocols.tfs import MAX_INT64
 from gateway.serving.predict import ModelStatus, Predictor
+from gateway.serving.tsmetrics import only
 
 _READ = Scope.METADATA
 
@@ -87,10 +88,13 @@ def _model_json(status: ModelStatus) -> dict[str, Any]:
 
 
 def metrics_routes(page: Callable[[], tuple[str, bytes]], path: str = "/metrics") -> list[Route]:
-    """GET of `path`, with the content type and text that `page` makes."""
+    """GET of `path`[?name[]=FAMILY], with the content type and text that `page` makes."""
 
-    async def metrics(_: Request, __: re.Match[str]) -> Response:
+    async def metrics(request: Request, _: re.Match[str]) -> Response:
         content_type, text = page()
+        names = parse_qs(request.query).get(b"name[]")
+        if names:
+            text = only(text, frozenset(name.decode("latin-1") for name in names))
         return Response(text, content_type=content_type.encode())
 
     return [Route(re.compile(re.escape(path) + "/?"), metrics, scope=_READ)]

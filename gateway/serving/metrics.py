@@ -28,6 +28,7 @@ from gateway.core.version import State
 from gateway.serving.predict import ModelStatus
 from gateway.serving.statistics import Statistics
 from gateway.serving.tritonmetrics import page as triton_page
+from gateway.serving.tsmetrics import page as torchserve_page
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONVERSION_SECONDS = (0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800)
@@ -146,7 +147,17 @@ class Metrics:
 
     def page(self) -> tuple[str, bytes]:
         """(content type, body) of a scrape."""
-        return CONTENT_TYPE_LATEST, generate_latest(self.registry) + triton_page(self._statistics, self._pending())
+        aliases = triton_page(self._statistics, self._pending()) + torchserve_page(self._statistics, self._codes())
+        return CONTENT_TYPE_LATEST, generate_latest(self.registry) + aliases
+
+    def _codes(self) -> dict[str, float]:
+        """Requests of multi-model-server's dialect by canonical code."""
+        found: dict[str, float] = {}
+        for metric in self._requests.collect():
+            for sample in metric.samples:
+                if sample.name.endswith("_total") and sample.labels["protocol"] == "mms-rest":
+                    found[sample.labels["code"]] = found.get(sample.labels["code"], 0.0) + sample.value
+        return found
 
 
 class _Served(Collector):
