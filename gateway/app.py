@@ -64,6 +64,7 @@ class App:
         self.servers = Servers(
             settings, self.manager, self.metrics.page, Recorder(self.metrics), self.control, self.registrar
         )
+        self.addresses: dict[str, str] = {}
         self._registering: asyncio.Task[None] | None = None
         self._trying: asyncio.Task[None] | None = None
 
@@ -73,7 +74,7 @@ class App:
         configured = self._models_config()
         rows, digest = configured() if configured else ((), "")
         self.store.open()
-        addresses = await self.servers.start()
+        self.addresses = addresses = await self.servers.start()
         self._trying = asyncio.create_task(self._try_the_sandbox())
         self.manager.start(rows, digest)
         self._registering = asyncio.create_task(self._register_models())

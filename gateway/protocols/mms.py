@@ -78,7 +78,9 @@ def mms_errors(failure: Failure) -> Response:
     """{"code", "type", "message"}."""
     code, kind, text = failure.http, "InternalServerException", failure.text
     if failure.error is None:
-        kind, original = _BY_CODE.get(failure.http, ("BadRequestException", ""))
+        if (code, failure.request.path) == (404, "/"):
+            code = 405  # the root is there, for OPTIONS
+        kind, original = _BY_CODE.get(code, ("BadRequestException", ""))
         text = original or text
     else:
         for error, number, name in TYPES:

@@ -132,7 +132,7 @@ class MmsManagement:
         limit = min(limit, PAGE)
         models = [model for model in self._predictor.models() if model.versions]
         shown = models[start : start + limit]
-        found: dict[str, Any] = {"nextPageToken": str(start + limit)} if start + limit < len(models) else {}
+        found: dict[str, Any] = {"nextPageToken": str(start + limit)} if start + limit <= len(models) else {}
         found["models"] = [
             {"modelName": model.name, "modelUrl": url_of(self._control.wanted(model.name), model.name)}
             for model in shown
@@ -143,9 +143,8 @@ class MmsManagement:
         name, wanted = unquote(match[1]), unquote(match[2] or "")
         status = status_of_model(self._predictor, name)
         if wanted == "all":
-            return document([self._described(name, version) for version in status.versions])
-        number = version_of(wanted, name)
-        version = self._version(status, number)
+            return document([self._described(name, version) for version in reversed(status.versions)])
+        version = self._version(status, wanted)
         described = self._described(name, version)
         return document([described] if self._torchserve else described)
 
@@ -180,12 +179,12 @@ class MmsManagement:
             found["reason"] = f"{version.reason} {version.hint}".strip()
         return found
 
-    def _version(self, status: ModelStatus, number: int | None) -> VersionStatus:
-        """That version, or the one that answers requests without a version. Errors: NoSuchVersion."""
-        number = self._default(status.name) if number is None else number
+    def _version(self, status: ModelStatus, text: str) -> VersionStatus:
+        """That version, or for "" the one that answers requests without a version. Errors: NoSuchVersion."""
+        number = version_of(text, status.name) if text else self._default(status.name)
         found = next((v for v in status.versions if v.version == number), None)
         if found is None:
-            raise no_such_version(status.name, number or 0)
+            raise no_such_version(status.name, text or number or 0)
         return found
 
     def _default(self, name: str) -> int | None:
@@ -206,9 +205,7 @@ class MmsManagement:
         name = unquote(match[1])
         given = parameters(request, self._settings.limits.max_json_depth)
         status = status_of_model(self._predictor, name)
-        number = version_of(unquote(match[2] or ""), name)
-        if number is not None:
-            self._version(status, number)
+        number = self._version(status, unquote(match[2])).version if match[2] else None
         low = integer(given, "min_worker", 1)
         high = integer(given, "max_worker", low)
         if high < low:
@@ -229,21 +226,17 @@ class MmsManagement:
         name, text = unquote(match[1]), unquote(match[2])
         status = status_of_model(self._predictor, name)
         try:
-            number = version_of(text, name)
-            self._version(status, number)
+            number = self._version(status, text).version
         except ModelNotFound as error:
             raise type(error)(f"Model version {text[:64]} does not exist for model {name}") from None
-        assert number is not None  # the path has it
         await self._control.set_default(name, number)
         return document({"status": f'Default version successfully updated for model "{name}" to "{text}"'})
 
     async def _unregister(self, _: Request, match: re.Match[str]) -> Response:
         name = unquote(match[1])
         status = status_of_model(self._predictor, name)
-        number = version_of(unquote(match[2] or ""), name)
+        number = self._version(status, unquote(match[2])).version if match[2] else None
         several = len([v for v in status.versions if v.state not in GONE]) > 1
-        if number is not None:
-            self._version(status, number)
         if several and (number == self._default(name) or (number is None and self._torchserve)):
             raise DefaultVersion(
                 f"Cannot remove default version for model {name}",

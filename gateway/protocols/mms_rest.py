@@ -22,7 +22,16 @@ from gateway.core.version import State
 from gateway.errors import GatewayError, InvalidRequest, ModelNotFound
 from gateway.protocols.access import Scope
 from gateway.protocols.http import Request, Response, Route
-from gateway.protocols.mms import NO_CACHE, document, mms_errors, status_of_model, version_of, why_not
+from gateway.protocols.mms import (
+    NO_CACHE,
+    NoSuchVersion,
+    document,
+    mms_errors,
+    no_such_version,
+    status_of_model,
+    version_of,
+    why_not,
+)
 from gateway.protocols.mms_inputs import BODY, Part, needs_thread, parts_of, tensors_of
 from gateway.protocols.mms_outputs import TOP, encode
 from gateway.protocols.status import status_of
@@ -129,9 +138,12 @@ class MmsRest:
         return serve
 
     async def _named(self, request: Request, match: re.Match[str], seen: _Seen, started: float) -> Response:
-        name = unquote(match[1])
-        spec = ModelSpec(name, version_of(unquote(match[2]) if match[2] else None, name))
-        return await self._predict(spec, self._parts(request), request, seen, started)
+        name, text = unquote(match[1]), unquote(match[2] or "")
+        spec = ModelSpec(name, version_of(text, name))
+        try:
+            return await self._predict(spec, self._parts(request), request, seen, started)
+        except NoSuchVersion:
+            raise no_such_version(name, text) from None  # as the client wrote it
 
     async def _legacy(self, request: Request, match: re.Match[str], seen: _Seen, started: float) -> Response:
         """Version 0.4's way: parameters of the query are inputs too."""

@@ -84,6 +84,33 @@ _BODIES: Mapping[str, Schema] = {
     "application/x-www-form-urlencoded": {"type": "object", "additionalProperties": TEXT},
     "application/octet-stream": {"type": "string", "format": "binary"},
 }
+_INFER: Schema = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": TEXT,
+        "parameters": OBJECT,
+        "inputs": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "shape", "datatype", "data"],
+                "properties": {
+                    "name": TEXT,
+                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+                    "datatype": TEXT,
+                    "data": {"type": "array", "items": ANY},
+                },
+            },
+        },
+        "outputs": {
+            "type": "array",
+            "items": {"type": "object", "required": ["name"], "properties": {"name": TEXT, "parameters": OBJECT}},
+        },
+    },
+}
+_OPTION: Mapping[str, Schema] = {JSON: OBJECT}
 _FAILS = (400, 401, 403, 404, 413, 429, 501, 503, 504)
 _READS = (401, 403, 404)
 
@@ -107,6 +134,47 @@ def _tfs() -> Iterable[Operation]:
         yield Operation(
             "GET", path, "TensorFlow Serving's status of the versions", "tfs", Scope.METADATA,
             result=_object(model_version_status=_list(OBJECT)), answers=(400, *_READS),
+        )  # fmt: skip
+
+
+def _kserve() -> Iterable[Operation]:
+    def row(
+        method: str, path: str, summary: str, result: Schema, *answers: int, scope: Scope = Scope.METADATA, **more: Any
+    ) -> Operation:
+        codes = answers if scope is Scope.OPEN else (401, 403, *answers)
+        return Operation(method, path, summary, "kserve", scope, result=result, answers=codes, **more)
+
+    yield row("GET", "/v2", "the server's name, version and extensions", _object(name=TEXT, version=TEXT))
+    yield row("GET", "/v2/health/live", "200 while the gateway turns", OBJECT, 503, scope=Scope.OPEN)
+    yield row("GET", "/v2/health/ready", "200 when it takes requests", OBJECT, 400, 503, scope=Scope.OPEN)
+    yield row("GET", "/v2/models", "the models", OBJECT)
+    yield row("GET", "/v2/models/stats", "counts and durations of every version", OBJECT)
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        yield row("GET", path, "the model's inputs and outputs", OBJECT, 400, 404, 503)
+        yield row("GET", path + "/ready", "whether it serves", OBJECT, 400, 404, scope=Scope.OPEN)
+        yield row("GET", path + "/config", "Triton's configuration of the model", OBJECT, 400, 404, 503)
+        yield row("GET", path + "/stats", "counts and durations", OBJECT, 400, 404, 503)
+        yield row(
+            "POST", path + "/infer", "inference: JSON, or Triton's binary extension", OBJECT,
+            400, 404, 413, 429, 501, 503, 504, scope=Scope.INFER, body={JSON: _INFER},
+        )  # fmt: skip
+    yield row("POST", "/v2/repository/index", "Triton's index of the repository", _list(OBJECT), 400, 413, body=_OPTION)
+    for verb in ("load", "unload"):
+        yield row(
+            "POST", "/v2/repository/models/{model}/" + verb, f"{verb} a model (model_control = explicit)", ANY,
+            400, 404, 409, 413, 503, 504, scope=Scope.MANAGE, body=_OPTION,
+        )  # fmt: skip
+    for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting", "/v2/logging"):
+        yield row("GET", path, "settings", OBJECT, 400, 404)
+        yield row("POST", path, "change settings", OBJECT, 400, 404, 413, 501, scope=Scope.MANAGE, body=_OPTION)
+    for kind, codes in (("system", (400, 404, 413, 501)), ("cuda", (400, 404, 413, 501))):
+        whole = f"/v2/{kind}sharedmemory"
+        one = whole + "/region/{region}"
+        for path in (whole, one):
+            yield row("GET", path + "/status", f"registered {kind} shared memory", _list(OBJECT), *codes)
+            yield row("POST", path + "/unregister", "forget it", ANY, *codes, scope=Scope.MANAGE)
+        yield row(
+            "POST", one + "/register", f"register {kind} shared memory", ANY, *codes, scope=Scope.MANAGE, body=_OPTION
         )  # fmt: skip
 
 
@@ -186,12 +254,15 @@ def _ours() -> Iterable[Operation]:
 
 def operations(dialect: str = "") -> list[Operation]:
     """All rows, or one dialect's."""
-    return [row for rows in (_tfs, _mms, _mms_management, _ours) for row in rows() if dialect in ("", row.dialect)]
+    return [
+        row for rows in (_tfs, _kserve, _mms, _mms_management, _ours) for row in rows() if dialect in ("", row.dialect)
+    ]
 
 
 PARAMETERS: Mapping[str, Schema] = {
     "model": {"type": "string", "pattern": f"^{_NAME}$"},
     "version": {"type": "string", "pattern": f"^{_NUMBER}$"},
+    "region": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{1,64}$"},
     "label": {"type": "string", "pattern": r"^[^/:?#]{1,64}$"},
 }
 

@@ -53,21 +53,25 @@ class Registrar:
 
         Errors: InvalidRequest, ModelNotFound, Forbidden, DownloadFailed, DropTooLarge.
         """
+        remote = bool(_URL.match(url)) and not url.lower().startswith("file:")
+        if remote:
+            fetch.check(url, self._allowed)
+        path = await asyncio.to_thread(self._local, url, anywhere) if not remote else None
         if _ARCHIVE.search(url.partition("?")[0]):
             raise InvalidRequest(
                 f"{url[:256]} is a model archive (.mar), which is not read yet.",
                 hint="Register the model's own file (ONNX, MXNet ...) or a folder of it.",
             )
         name = check_model_name(name or default_name(url))
-        if _URL.match(url) and not url.lower().startswith("file:"):
-            path = await self._download(url, name)
-        else:
-            path = await asyncio.to_thread(self._local, url, anywhere)
+        path = path or await self._download(url, name)
+        if anywhere and not remote:
+            url = path.name  # never a path of this machine: clients are shown it
         whole = version is None and await asyncio.to_thread(_has_versions, path)
         return Place(name, str(path), None if whole else (version or 1), url)
 
     def _local(self, url: str, anywhere: bool) -> Path:
         text = url.removeprefix("file://") if url.lower().startswith("file://") else url
+        missing = f"Model not found {'at' if self._settings.management.torchserve else 'in model store'}: {url[:256]}"
         if "\0" in text or ".." in text.replace("\\", "/").split("/"):
             raise ModelNotFound(f"Relative path is not allowed in url: {url[:256]}")
         if anywhere:
@@ -77,15 +81,13 @@ class Registrar:
             real = real.resolve()
         else:
             if not self._settings.management.model_store:
-                raise ModelNotFound(
-                    f"Model not found in model store: {url[:256]}", hint="No folder is set as management.model_store."
-                )
+                raise ModelNotFound(missing, hint="No folder is set as management.model_store.")
             store = Path(self._settings.management.model_store).resolve()
             real = (store / text).resolve()
             if not real.is_relative_to(store) or real == store:
-                raise ModelNotFound(f"Model not found in model store: {url[:256]}")
+                raise ModelNotFound(missing)
         if not real.exists():
-            raise ModelNotFound(f"Model not found in model store: {url[:256]}")
+            raise ModelNotFound(missing)
         return real
 
     async def _download(self, url: str, name: str) -> Path:
@@ -125,7 +127,8 @@ class Registrar:
             if place.path in (old.path, *old.at.values()):
                 return
             await self._control.unregister(place.name)
-        await self.register(place, {"at_start": True}, wait=False, deadline=None)
+        extra = {"at_start": True, "urls": {str(place.version): place.url}}
+        await self.register(place, extra, wait=False, deadline=None)
 
 
 def parse_models(text: str) -> list[tuple[str, str]]:

@@ -33,6 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / "store"
     (folder / "versions" / "3").mkdir(parents=True)
     (folder / "half.onnx").write_bytes(b"model")
+    (folder / "half.mar").write_bytes(b"PK")
     (folder / "versions" / "3" / "m.onnx").write_bytes(b"model")
     (root / "secret.onnx").write_bytes(b"secret")
     (folder / "link.onnx").symlink_to(root / "secret.onnx")
@@ -100,7 +101,7 @@ CALLS = {
     "register the store itself": Call("POST", "/models?url=.&model_name=all", 404, says="Model not found in model store: .", kind=GONE),
     "register an absolute path": Call("POST", "/models?url=/etc/passwd", 404, says="Model not found in model store: /etc/passwd", kind=GONE),
     "register a file address": Call("POST", "/models?url=file:///etc/passwd", 404, says="Model not found in model store: file:///etc/passwd", kind=GONE),
-    "register a null byte": Call("POST", "/models?url=half.onnx%00", 400, says="is not a model name", kind=BAD),
+    "register a null byte": Call("POST", "/models?url=half.onnx%00", 404, says="Relative path is not allowed", kind=GONE),
     "register a null byte under a name": Call("POST", "/models?url=half.onnx%00&model_name=a", 404, says="Relative path is not allowed", kind=GONE),
     "register from an address that is not allowed": Call("POST", "/models?url=https://models.example/a.onnx", 403, says="Given URL https://models.example/a.onnx does not match any allowed URL(s)", kind="IllegalArgumentException"),
     "register from the cloud's metadata": Call("POST", "/models?url=http://169.254.169.254/latest/a", 403, says="does not match any allowed URL(s)", kind="IllegalArgumentException"),
@@ -117,7 +118,7 @@ CALLS = {
     "list nothing": Call("GET", "/models?limit=0", 200, {"nextPageToken": "0", "models": []}),
     "list behind the end": Call("GET", "/models?next_page_token=9999", 200, {"models": []}),
     "describe no model": Call("GET", "/models/nope", 404, says="Model not found: nope", kind=GONE),
-    "describe no version": Call("GET", "/models/flat/9.0", 404, says="Model version: 9 does not exist for model: flat", kind=GONE_VERSION),
+    "describe no version": Call("GET", "/models/flat/9.0", 404, says="Model version: 9.0 does not exist for model: flat", kind=GONE_VERSION),
     "scale and wait": Call("PUT", "/models/flat?min_worker=1&synchronous=true", 200, {"status": "Workers scaled"}, told=[("wait", "flat", None)]),
     "scale and wait, TorchServe": Call("PUT", "/models/flat?min_worker=1&synchronous=true", 200, {"status": "Workers scaled to 1 for model: flat"}, told=[("wait", "flat", None)], server=TS),
     "scale and do not wait": Call("PUT", "/models/flat?min_worker=3", 202, {"status": "Processing worker updates..."}),
@@ -138,7 +139,7 @@ CALLS = {
     "unregister the default": Call("DELETE", "/models/half_plus_two/123", 403, says="Cannot remove default version for model half_plus_two", kind="InvalidModelVersionException"),
     "unregister what was made the default": Call("DELETE", "/models/half_plus_two/122", 403, says="Cannot remove default version", kind="InvalidModelVersionException", default={"half_plus_two": 122}),
     "unregister no model": Call("DELETE", "/models/nope", 404, says="Model not found: nope", kind=GONE),
-    "unregister no version": Call("DELETE", "/models/flat/9.0", 404, says="Model version: 9 does not exist for model: flat", kind=GONE_VERSION),
+    "unregister no version": Call("DELETE", "/models/flat/9.0", 404, says="Model version: 9.0 does not exist for model: flat", kind=GONE_VERSION),
     "unregister what a file lists": Call("DELETE", "/models/flat", 400, says="belongs to models.config", kind=BAD, error=InvalidRequest("'flat' belongs to models.config."), told=[("unregister", "flat", None)]),
     "another method": Call("PATCH", "/models", 405, says="Requested method is not allowed, please refer to API document.", kind="MethodNotAllowedException"),
 }  # fmt: skip
@@ -201,7 +202,7 @@ def test_describe(mms: Running, torchserve: Running) -> None:
     assert get(mms, "/models/half_plus_two") == newest
     assert get(torchserve, "/models/half_plus_two") == [newest]
     assert get(torchserve, "/models/half_plus_two/122.0") == [older]
-    assert get(torchserve, "/models/half_plus_two/all") == [newest, older]
+    assert get(torchserve, "/models/half_plus_two/all") == [older, newest]
     broken = get(mms, "/models/broken")
     assert broken["workers"] == []
     assert broken["reason"] == "graph.onnx ends at byte 12. Copy it again."
@@ -293,7 +294,7 @@ def test_a_life(tmp_path: Path, proven: Path) -> None:
 
 def test_models_at_the_start(tmp_path: Path, proven: Path) -> None:
     """`management.models`: served from the start, taken anew when the setting names another place."""
-    one, two = affine.write(tmp_path / "one.onnx", 2.0), affine.write(tmp_path / "two.onnx", 3.0)
+    one, two = (affine.write(tmp_path / str(k) / "half.onnx", k) for k in (2.0, 3.0))
 
     async def starts(place: Path, k: float) -> None:
         management = Management(models=f"again={place}, /no/such.onnx")

@@ -206,7 +206,7 @@ BAD, GONE, BUSY = "BadRequestException", "ModelNotFoundException", "ServiceUnava
 NO_WORKER = "No worker is available to serve request for model: {}. Consider increasing job queue size."
 ERRORS = {
     "no such model": Call(P + "nope", status=404, kind=GONE, says="Model not found: nope"),
-    "no such version": Call(P + "flat/9.0", b"[1]", status=404, kind="ModelVersionNotFoundException", says="Model version: 9 does not exist for model: flat"),
+    "no such version": Call(P + "flat/9.0", b"[1]", status=404, kind="ModelVersionNotFoundException", says="Model version: 9.0 does not exist for model: flat"),
     "a version that is no number of ours": Call(P + "flat/9.9", b"[1]", status=404, kind="ModelVersionNotFoundException", says="Model version: 9.9 does not exist for model: flat"),
     "a model that failed": Call(P + "broken", b"[1]", status=503, kind=BUSY, says=NO_WORKER.format("broken") + " Version 7 is FAILED (graph.onnx ends at byte 12.)."),
     "a queue that is full": Call(P + "full", b"[1]", status=503, kind=BUSY, says=NO_WORKER.format("full") + " The queue of full has 1024 requests."),
