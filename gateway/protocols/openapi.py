@@ -136,6 +136,11 @@ def _tfs() -> Iterable[Operation]:
             result=_object(model_version_status=_list(OBJECT)), answers=(400, *_READS),
         )  # fmt: skip
 
+    yield Operation(
+        "GET", "/monitoring/prometheus/metrics", "TensorFlow Serving's metrics, under its names", "tfs", Scope.METADATA,
+        result=TEXT, result_type="text/plain", answers=(401, 403),
+    )  # fmt: skip
+
 
 def _kserve() -> Iterable[Operation]:
     def row(

@@ -76,13 +76,15 @@ def _describe_management() -> Mapping[str, Any]:
 @dataclass(frozen=True)
 class Dialect:
     """One server's protocols: what it answers over HTTP and gRPC. `management` is what the original answers on a port
-    of its own. `errors`: how it answers what it does not know."""
+    of its own; `alone` is taken for `routes` where no other dialect is beside it. `errors`: how it answers what it does
+    not know."""
 
     name: str
     routes: Sequence[Route]
     handlers: Sequence[grpc.ServiceRpcHandler] = ()
     management: Sequence[Route] = ()
     errors: ErrorStyle = plain_errors
+    alone: Sequence[Route] = ()
 
 
 @dataclass(frozen=True)
@@ -133,15 +135,17 @@ class Servers:
     def dialects(self) -> list[Dialect]:
         """In order of precedence."""
         limits, tfs = self._settings.limits, self._settings.tfserving
-        rest = TfsRest(self._predictor, limits, self._observe, self._tfs_metrics, cors=tfs.cors)
+        own = TfsRest(self._predictor, limits, self._observe, self._tfs_metrics, cors=tfs.cors)
+        shared = TfsRest(self._predictor, limits, self._observe, self._tfs_metrics, cors=tfs.cors, kserve=True)
         grpc_api = TfsGrpc(
             self._predictor, self._control, limits, self._observe, self._tfs_metrics, content=tfs.tensor_content
         )
         return [
             Dialect(
                 "tfs",
-                [*self._tfs_metrics_route(), *rest.routes()],
+                [*self._tfs_metrics_route(), *shared.routes()],
                 grpc_api.handlers(),
+                alone=[*self._tfs_metrics_route(), *own.routes()],
             ),
             Dialect("kserve", KServeRest(self._kserve).routes(), KServeGrpc(self._kserve).handlers()),
             Dialect(
@@ -214,7 +218,7 @@ class Servers:
             if kind == "metrics":
                 app = App(metrics_routes(self._metrics_page), settings.limits, self._access, errors=dialect.errors)
             elif kind != "grpc":
-                routes = dialect.management if kind == "management" else dialect.routes
+                routes = dialect.management if kind == "management" else dialect.alone or dialect.routes
                 where = Where.MANAGEMENT if kind == "management" else Where.DATA
                 app = App(routes, settings.limits, self._access, where, dialect.errors)
             predicts = kind in ("grpc", "http")

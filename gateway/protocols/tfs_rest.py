@@ -61,16 +61,24 @@ class _Seen:
 
 
 class TfsRest:
-    """The routes below /v1/ over a Predictor."""
+    """The routes below /v1/ over a Predictor. `kserve`: the status also has the keys of KServe's own v1 protocol."""
 
     def __init__(
-        self, predictor: Predictor, limits: Limits, observe: Observe, metrics: TfsMetrics, *, cors: bool = False
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        observe: Observe,
+        metrics: TfsMetrics,
+        *,
+        cors: bool = False,
+        kserve: bool = False,
     ) -> None:
         self._predictor = predictor
         self._limits = limits
         self._observe = observe
         self._metrics = metrics
         self._headers: Headers = CORS if cors else ()
+        self._kserve = kserve
 
     def routes(self) -> list[Route]:
         return [Route(_ANY, self._serve, methods=(), scope=_scope)]
@@ -189,7 +197,10 @@ class TfsRest:
             for version, state, code, text in version_states(self._predictor, spec.name, spec.version)
         ]
         seen.model, seen.version = spec.name, spec.version
-        return json_response({"model_version_status": found})
+        answer: dict[str, Any] = {"model_version_status": found}
+        if self._kserve:
+            answer |= {"name": spec.name, "ready": any(row["state"] == "AVAILABLE" for row in found)}
+        return json_response(answer)
 
 
 def _version(text: str | None) -> int | None:

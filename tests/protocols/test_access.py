@@ -581,6 +581,15 @@ def test_each_dialect_alone(alone: Running, row: tuple[str, str, str, int, str])
         assert json.loads(answer.body) == json.loads(body)
 
 
+def test_where_dialects_share_a_port_status_has_the_keys_of_both(alone: Running) -> None:
+    """KServe's own v1 protocol asks GET /v1/models/M for name and ready; TensorFlow Serving alone has neither."""
+    both = json.loads(ask(alone, "GET", "/v1/models/half_plus_two").body)
+    assert (both["name"], both["ready"]) == ("half_plus_two", True)
+    assert json.loads(ask(alone, "GET", "/v1/models/broken").body)["ready"] is False
+    own = json.loads(ask(alone, "GET", "/v1/models/half_plus_two", listener="tfs_http").body)
+    assert own == {"model_version_status": both["model_version_status"]}
+
+
 def test_a_dialect_alone_over_grpc(alone: Running) -> None:
     with grpc.insecure_channel(alone.addresses["tfs_grpc"]) as channel:
         assert call(channel, SERVICE + "Predict") is CODE.INVALID_ARGUMENT
