@@ -35,7 +35,7 @@ ROLES = ("index", "length", "points", "boxes", "regions", "picture", "share", "d
 class Hint:
     """One input's values by `role`:
 
-    index     whole, in [0, bound)
+    index     whole, in [0, bound); `beyond`: two further on either side too, which the operator has a rule for
     length    whole, in [1, bound]
     points    column j is a place in a tensor of `sizes`, one coordinate a row; `unique`: no place twice
     boxes     rows with corners (`centre`: middles and sides) from columns[0], a score at [1] and a class at [2]
@@ -52,6 +52,7 @@ class Hint:
     sizes: tuple[Size, ...] = ()
     columns: tuple[int, int, int] = (0, -1, -1)
     unique: bool = False
+    beyond: bool = False
     centre: bool = False
     scale: float = 1.0
 

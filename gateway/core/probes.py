@@ -267,6 +267,8 @@ def _integers(
     if hint is not None and hint.role in ("index", "length"):
         low = int(hint.role == "length")
         high = min(int(limits.max), max(low, resolve(hint.bound) - 1 + low))
+        if hint.beyond and kind == "large":
+            low, high = max(int(limits.min), low - 2), min(int(limits.max), high + 2)
     elif limits.bits == 8:
         low, high = int(limits.min), int(limits.max)  # pixels and quantised data use all of it
     else:

@@ -99,12 +99,19 @@ def _swallowed(shown: Sequence[Shown], owner: Shown, shared: set[str], piece: An
     end = next(at for at, each in enumerate(shown) if each is owner)
     start = max((at + 1 for at, each in enumerate(shown[:end]) if shared & set(each.outputs)), default=0)
     held = [*inputs.values(), *(numpy_helper.to_array(t) for t in piece.graph.initializer if not t.external_data)]
-    for each in shown[start:end]:
-        for array in each.outputs.values():
-            same = (other for other in held if other.dtype == array.dtype and other.shape == array.shape)
-            if not any(compare(array, other).passed for other in same):
-                return each
-    return None
+    found: Shown | None = None
+    for each in reversed(shown[start:end]):  # the nearest; what is further off may not lead here at all
+        if found is not None:
+            if not any(_same(array, other) for array in found.outputs.values() for other in each.outputs.values()):
+                break
+            found = each  # and the first of those that hand the same on
+        elif not any(_same(array, other) for array in each.outputs.values() for other in held):
+            found = each
+    return found
+
+
+def _same(a: Array, b: Array) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and compare(a, b).passed
 
 
 def _broken_off(

@@ -52,6 +52,12 @@ CASES = {
         TensorSpec("x", "int64", (40,)), Hint(("data", 1)), lambda x: x.min() >= 0 and x.max() <= 2,
         lambda x: x.max() == 2
     ),
+    "indices beyond a table, where there is a rule for them": Case(
+        TensorSpec("x", "float32", (40,)),
+        Hint(5, beyond=True),
+        lambda x: x.min() >= -2 and x.max() <= 6,
+        lambda x: x.min() == -2 and x.max() == 6,
+    ),
     "points are inside of a shape": Case(
         TensorSpec("x", "float32", (2, 30)), Hint(role="points", sizes=(("data", 0), 5)),
         lambda x: x.min() >= 0 and x[0].max() <= 3 and x[1].max() <= 4, lambda x: x[1].max() == 4,

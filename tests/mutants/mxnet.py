@@ -12,7 +12,7 @@ import json
 import pkgutil
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,6 @@ LAST = ", the last node"
 TAILS = ("softmax", "SoftmaxOutput", "Softmax", "SoftmaxActivation", "Activation", "sigmoid", "tanh", "_npx_softmax",
          "LogisticRegressionOutput", "softmin")  # fmt: skip
 """Operators of a bounded range: as the last of a net they are judged by a rule of their own (convert/bounded.py)."""
-SHAPE_2 = (2, 6, 4, 5)
-MXNET_2: dict[str, tuple[str, dict[str, Any], dict[str, tuple[int, ...]]]] = {
-    "MXNet 2: mish": ("Activation", {"act_type": "mish"}, {}),
-    "MXNet 2: log_sigmoid": ("Activation", {"act_type": "log_sigmoid"}, {}),
-    "MXNet 2: group norm with a gamma a channel": (
-        "GroupNorm", {"num_groups": 3}, {"op_gamma": (6,), "op_beta": (6,)}
-    ),
-}  # fmt: skip
-"""Operator, parameters and weights of what only MXNet 2 has."""
 EMPTY = 32  # bytes of a file of weights without any
 
 
@@ -70,22 +61,7 @@ def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
             symbol = neighboured(symbol, floats, [ends and array.dtype == np.float32 for array in outputs.values()])
         (here / SYMBOL).write_text(json.dumps(symbol))
         nets.append(Net(name, here, harness._options(case), bool(case.refused)))
-    return [*nets, *(_of_mxnet_2(folder, name) for name in MXNET_2)] if not tables or "mutants" in tables else nets
-
-
-def _of_mxnet_2(folder: Path, name: str) -> Net:
-    """A net that MXNet 1.9 does not take; production's second judge, our interpreter in `base`, answers."""
-    op, attrs, weights = MXNET_2[name]
-    here = folder / f"two-{len(list(folder.iterdir())):04}"
-    here.mkdir()
-    graph = Graph()
-    before = graph.node("_mul_scalar", "before_data", [graph.variable("data")], scalar=BEFORE)
-    made = graph.node(op, "op", [before, *(graph.variable(each) for each in weights)], **attrs)
-    graph.save(here / SYMBOL, graph.node("_mul_scalar", "behind_0", [made], scalar=BEHIND))
-    arrays = {f"arg:{each}": harness.array(each, shape) for each, shape in weights.items()}
-    if arrays:
-        write.params(here / PARAMS, arrays)
-    return Net(name, here, ModelOptions(inputs=(TensorOption("data", "", "float32", SHAPE_2),)), judge="base")
+    return [*nets, *(_by_hand(folder, name) for name in HAND)] if not tables or "mutants" in tables else nets
 
 
 def _held(case: harness.Case) -> harness.Case | None:
@@ -129,6 +105,54 @@ def neighboured(symbol: dict[str, Any], inputs: set[str], heads: Sequence[bool])
         ends.append(end)
     variables = [index for index, node in enumerate(nodes) if node["op"] == "null"]
     return {"nodes": nodes, "arg_nodes": variables, "heads": ends, "attrs": symbol["attrs"]}
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Operators one behind the other, each over the one before and its weights. `judge`: "base" is our interpreter, who
+    judges in production too what MXNet 1.9 does not take.
+    """
+
+    chain: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]
+    judge: str = ""
+    shape: tuple[int, ...] = (2, 6, 4, 5)
+
+
+GAPS = np.where(np.arange(12) % 5 == 3, np.nan, np.linspace(-1, 2, 12)).astype(np.float32).reshape(3, 4)
+HAND: dict[str, Hand] = {
+    "MXNet 2: mish": Hand((("Activation", {"act_type": "mish"}, {}),), "base"),
+    "MXNet 2: log_sigmoid": Hand((("Activation", {"act_type": "log_sigmoid"}, {}),), "base"),
+    "MXNet 2: group norm with a gamma a channel": Hand(
+        (("GroupNorm", {"num_groups": 3}, {"gamma": (6,), "beta": (6,)}),), "base"
+    ),
+    **{
+        f"{op} of what holds NaN": Hand(
+            (("broadcast_mul", {}, {"gaps": GAPS}), (op, {"axis": axis, "keepdims": True}, {})), shape=(3, 4)
+        )
+        for op, axis in (("nansum", 1), ("nanprod", 0))
+    },
+    "nothing, reshaped": Hand(
+        (("_npi_slice", {"begin": "(1,)", "end": "(1,)"}, {}), ("_np_reshape", {"newshape": "(3, 0)"}, {})),
+        shape=(2, 3),
+    ),
+}  # fmt: skip
+
+
+def _by_hand(folder: Path, name: str) -> Net:
+    hand = HAND[name]
+    here = folder / f"hand-{list(HAND).index(name):03}"
+    here.mkdir()
+    graph, arrays = Graph(), dict[str, Any]()
+    at = graph.node("_mul_scalar", "before_data", [graph.variable("data")], scalar=BEFORE)
+    for number, (op, attrs, weights) in enumerate(hand.chain):
+        names = {f"op{number}_{each}": given for each, given in weights.items()}
+        arrays |= {f"arg:{each}": harness.array(each, given) for each, given in names.items()}
+        at = graph.node(op, f"op{number}", [at, *(graph.variable(each) for each in names)], **attrs)
+    graph.save(here / SYMBOL, graph.node("_mul_scalar", "behind_0", [at], scalar=BEHIND))
+    if arrays:
+        write.params(here / PARAMS, arrays)
+    options = ModelOptions(inputs=(TensorOption("data", "", "float32", hand.shape),))
+    return Net(name, here, options, judge=hand.judge)
 
 
 TARGET = Target("mxnet", "gateway.formats.mxnet.ops", make, judge="mxnet", skip=("refusals",))

@@ -101,12 +101,12 @@ Rule = Callable[[_Look, SymbolNode], Hint | None]
 
 
 def _index(key: str) -> Rule:
-    """The attribute says how many rows there are."""
-    return lambda look, node: _bounded(look.attrs(node).optional_int(key))
+    """The attribute says how many rows there are; MXNet cuts what lies beyond, or answers nothing for it."""
+    return lambda look, node: _bounded(look.attrs(node).optional_int(key), beyond=True)
 
 
-def _bounded(bound: Size | None) -> Hint | None:
-    return Hint(bound) if bound else None
+def _bounded(bound: Size | None, *, beyond: bool = False) -> Hint | None:
+    return Hint(bound, beyond=beyond) if bound else None
 
 
 def _along(place: int, key: str, default: int) -> Rule:
@@ -114,7 +114,8 @@ def _along(place: int, key: str, default: int) -> Rule:
 
     def rule(look: _Look, node: SymbolNode) -> Hint | None:
         axis = look.attrs(node).optional_int(key)
-        return _bounded(look.size(node, place, default if axis is None else axis))
+        beyond = node.attrs.get("mode", "clip") != "raise"
+        return _bounded(look.size(node, place, default if axis is None else axis), beyond=beyond)
 
     return rule
 
@@ -256,4 +257,6 @@ def _merged(hints: Iterator[Hint]) -> Hint | None:
         return None
     first = next((hint for hint in every if hint.role in LAYOUT), every[0])
     bounds = [hint.bound for hint in every if isinstance(hint.bound, int) and hint.role == first.role]
-    return replace(first, bound=min(bounds)) if bounds and isinstance(first.bound, int) else first
+    if not bounds or not isinstance(first.bound, int):
+        return first
+    return replace(first, bound=min(bounds), beyond=all(hint.beyond for hint in every) and len(set(bounds)) == 1)

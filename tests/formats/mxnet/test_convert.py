@@ -289,7 +289,9 @@ def test_inspection(found: dict[str, Any]) -> None:
 
 
 def test_indices_have_a_bound(found: dict[str, Any]) -> None:
-    assert {name: Hint.from_json(hint) for name, hint in found["indices"]["hints"].items()} == {"data": Hint(3)}
+    assert {name: Hint.from_json(hint) for name, hint in found["indices"]["hints"].items()} == {
+        "data": Hint(3, beyond=True)
+    }
     assert found["classifier"]["hints"] == {}
 
 

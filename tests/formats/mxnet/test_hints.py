@@ -36,15 +36,19 @@ class Case:
 
 NMS = {"coord_start": 2, "score_index": 1, "id_index": 0}
 CASES = {
-    "rows of an embedding": Case("Embedding", {"input_dim": 7, "output_dim": 2}, ((None, 4),), {"a": Hint(7)}),
-    "followed through a cast and a reshape": Case(
-        "Embedding", {"input_dim": 7, "output_dim": 2}, ((None, 4),), {"a": Hint(7)}, ("Cast", "Reshape")
+    "rows of an embedding": Case(
+        "Embedding", {"input_dim": 7, "output_dim": 2}, ((None, 4),), {"a": Hint(7, beyond=True)}
     ),
-    "depth of one_hot": Case("one_hot", {"depth": 5}, ((None,),), {"a": Hint(5)}),
-    "take along axis 1": Case("take", {"axis": 1}, ((3, 9), (4,)), {"b": Hint(9)}),
-    "take of weights": Case("take", {}, ((4,),), {"a": Hint(6)}, weights={"w": np.zeros((6, 2), np.float32)}),
-    "pick along the last axis, free": Case("pick", {}, ((2, None), (2,)), {"b": Hint(("a", 1))}),
-    "batch_take": Case("batch_take", {}, ((3, 9), (3,)), {"b": Hint(9)}),
+    "followed through a cast and a reshape": Case(
+        "Embedding", {"input_dim": 7, "output_dim": 2}, ((None, 4),), {"a": Hint(7, beyond=True)}, ("Cast", "Reshape")
+    ),
+    "depth of one_hot": Case("one_hot", {"depth": 5}, ((None,),), {"a": Hint(5, beyond=True)}),
+    "take along axis 1": Case("take", {"axis": 1}, ((3, 9), (4,)), {"b": Hint(9, beyond=True)}),
+    "take of weights": Case(
+        "take", {}, ((4,),), {"a": Hint(6, beyond=True)}, weights={"w": np.zeros((6, 2), np.float32)}
+    ),
+    "pick along the last axis, free": Case("pick", {}, ((2, None), (2,)), {"b": Hint(("a", 1), beyond=True)}),
+    "batch_take": Case("batch_take", {}, ((3, 9), (3,)), {"b": Hint(9, beyond=True)}),
     "gather_nd over two axes": Case("gather_nd", {}, ((3, 4, 5), (2, 6)), {"b": Hint(role="points", sizes=(3, 4))}),
     "scatter_nd never twice": Case(
         "scatter_nd", {"shape": "(3, 4)"}, ((6,), (2, 6)), {"b": Hint(role="points", sizes=(3, 4), unique=True)}

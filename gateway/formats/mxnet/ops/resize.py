@@ -114,6 +114,8 @@ def _grid(graph: Emit, node: Node, x: str) -> str:
         == "warp"
     ):
         height, width = statics(graph, node, x, (2, 3))
+        if 1 in (height, width):  # MXNet divides by 0 there
+            raise refuse(node, f"its flow is {height} x {width}; supported is more than one row or column.")
         pixels = (_base(height, width) + 1.0) * np.array([width - 1, height - 1]).reshape(2, 1, 1) / 2
         size = np.array([max(width - 1, 1), max(height - 1, 1)]).reshape(1, 2, 1, 1) / 2
         moved = graph.node("Add", [x, graph.constant("pixels", pixels[None].astype(kind))])

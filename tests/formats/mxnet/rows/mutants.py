@@ -60,4 +60,30 @@ CASES: dict[str, Case] = {
     ),
     "gemm, less": Case("_linalg_gemm2", {"alpha": -1.0}, {"a": (3, 4), "b": (4, 2)}),
     "crop without an offset": Case("Crop", {"num_args": 1, "h_w": "(3, 2)"}, {"data": (2, 3, 6, 7)}),
+    "softmax to a wider type": Case("softmax", {"dtype": "float64"}, {"data": (3, 4)}),
+    "batch norm of a narrow type": Case(
+        "BatchNorm",
+        {"fix_gamma": False},
+        {"data": np.linspace(-2, 3, 24, dtype=np.float16).reshape(2, 3, 4)},
+        {"gamma": (3,), "beta": (3,), "moving_mean": (3,), "moving_var": np.asarray([0.5, 1.5, 2.0], np.float32)},
+    ),
+    "softmax to a narrower type": Case("softmax", {"dtype": "float16"}, {"data": (3, 4)}),
+    "deformable, two rows high": Case(
+        "_contrib_DeformableConvolution",
+        {"num_filter": 2, "kernel": "(1, 2)", "no_bias": True},
+        {"data": (1, 3, 2, 6)},
+        {"offset": (1, 4, 2, 5), "weight": (2, 3, 1, 2)},
+    ),
+    "proposals of all there are": Case(
+        "_contrib_Proposal",
+        {"rpn_pre_nms_top_n": 0, "rpn_post_nms_top_n": 6, "scales": "(2, 4)", "ratios": "(1,)", "rpn_min_size": 8},
+        {
+            "s": np.linspace(0.9, 0.1, 80, dtype=np.float32).reshape(1, 4, 4, 5),
+            "d": np.sin(np.arange(160, dtype=np.float32)).reshape(1, 8, 4, 5) * np.float32(0.3),
+            "i": np.array([[60, 75, 1.0]], np.float32),
+        },
+    ),
+    "warp of one row": Case(
+        "GridGenerator", {"transform_type": "warp"}, {"flow": (1, 2, 1, 5)}, refused="one row or column"
+    ),
 }
