@@ -131,9 +131,12 @@ HAND: dict[str, Hand] = {
         )
         for op, axis in (("nansum", 1), ("nanprod", 0))
     },
-    "nothing, reshaped": Hand(
-        (("_npi_slice", {"begin": "(1,)", "end": "(1,)"}, {}), ("_np_reshape", {"newshape": "(3, 0)"}, {})),
-        shape=(2, 3),
+    "nothing, two axes of it made one": Hand(
+        (("_npi_slice", {"begin": "(0, 1)", "end": "(2, 1)"}, {}), ("Reshape", {"shape": "(-3, 0)"}, {})),
+        shape=(2, 3, 4),
+    ),
+    "softmax of what a narrow type cannot tell apart": Hand(
+        (("_plus_scalar", {"scalar": 1000.0}, {}), ("softmax", {"dtype": "float16"}, {})), shape=(3, 8)
     ),
 }  # fmt: skip
 

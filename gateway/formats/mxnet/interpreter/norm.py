@@ -63,7 +63,7 @@ def instance_norm(node: Node, x: Array, gamma: Array, beta: Array) -> Array:
     return np.asarray(out * _on_axis(gamma, 1, x.ndim) + _on_axis(beta, 1, x.ndim))
 
 
-@op("GroupNorm", "_npx_group_norm")
+@op("GroupNorm")
 def group_norm(node: Node, x: Array, gamma: Array, beta: Array) -> tuple[Array, ...]:
     """Channels in `num_groups` groups, each by its own statistics; eps 1e-5.
 
