@@ -141,12 +141,9 @@ shape = [-1, 3, 224, 224]
 dtype = "float32"
 [[outputs]]
 name = "y"
-tensor = "fc1_output"
 [preprocess]
 resize = [224, 224]
 mean = [0.5, 0.5, 0.5]
-[verify]
-seed = 3
 """
     return [text.encode(), b"target = 3\nunknown = 1\n"]
 
