@@ -1,0 +1,119 @@
+"""An ONNX file becomes a SavedModel: variables, assets and SignatureDefs.
+
+Rule 1: inputs and outputs of a SignatureDef are called by their public names, whatever characters
+        these have.
+Rule 2: it is written beside and renamed by the caller: `folder` must be empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import tensorflow as tf
+
+from gateway.core.dtypes import Array
+from gateway.core.signature import SERVING_DEFAULT
+from gateway.formats.savedmodel.build.graph import Builder, own_graph
+from gateway.formats.savedmodel.build.node import array_of, dense_of, tf_dtype
+from gateway.formats.savedmodel.build.ops import load_all
+from gateway.formats.savedmodel.build.values import Value, channels_last
+from gateway.formats.savedmodel.build.weights import Weights
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a SignatureDef. `tensor` is ONNX's name; `last`: the client's order is channels last."""
+
+    name: str
+    tensor: str
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be written."""
+
+    inputs: Sequence[Port] = ()  # () is all of the graph's
+    outputs: Sequence[Port] = ()
+    signature: str = SERVING_DEFAULT
+    trainable: bool = False
+    frozen: bool = False
+
+
+class Module(tf.Module):  # type: ignore[misc]  # tensorflow has no types
+    """What is saved: the weights. The graph is in the signatures' functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[Any] = []
+
+
+class Model:
+    """An ONNX file, ready to be traced."""
+
+    def __init__(self, path: Path, wish: Wish) -> None:
+        """Errors: UnsupportedOps with every operator that has no function."""
+        load_all()
+        model = onnx.load(str(path), load_external_data=False)
+        self.arrays = _arrays(model, path.parent)
+        self.proto = own_graph(model)
+        self.wish = wish
+        self.weights = Weights(trainable=wish.trainable, frozen=wish.frozen)
+        shown = [value for value in self.proto.graph.input if value.name not in self.arrays]
+        self.values = {value.name: value for value in shown}
+        self.inputs = list(wish.inputs) or [Port(value.name, value.name) for value in shown]
+        self.outputs = list(wish.outputs) or [Port(value.name, value.name) for value in self.proto.graph.output]
+
+    def function(self) -> Any:
+        """A tf.ConcreteFunction that takes and gives tensors by public name. Errors: ConversionError."""
+        builder = Builder(self.proto, self.weights, self.arrays)
+
+        def call(**feeds: Any) -> Mapping[str, Any]:
+            given = {port.tensor: _held(feeds[port.name], port.last) for port in self.inputs}
+            found = builder.run(given)
+            return {port.name: _shown(found[port.tensor], port.last, port.name) for port in self.outputs}
+
+        specs = {port.name: self._spec(port) for port in self.inputs}
+        return tf.function(call, autograph=False).get_concrete_function(**specs)
+
+    def _spec(self, port: Port) -> Any:
+        kind = self.values[port.tensor].type.tensor_type
+        sizes = None
+        if kind.HasField("shape"):
+            sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+            if port.last:
+                sizes = [sizes[axis] for axis in channels_last(len(sizes))]
+        return tf.TensorSpec(sizes, tf_dtype(kind.elem_type), name=port.name)
+
+
+def save(path: Path, folder: Path, wish: Wish | None = None) -> Model:
+    """Write the SavedModel of an ONNX file into `folder`. Errors: ConversionError, UnsupportedOps."""
+    model = Model(path, wish or Wish())
+    function = model.function()
+    module = Module()
+    module.weights = list(model.weights.variables.values())
+    tf.saved_model.save(module, str(folder), signatures={model.wish.signature: function})
+    return model
+
+
+def _held(tensor: Any, last: bool) -> Value:
+    return Value(tensor, channels_last(tensor.shape.rank)) if last else Value(tensor)
+
+
+def _shown(item: Any, last: bool, name: str) -> Any:
+    if not isinstance(item, Value):
+        raise TypeError(f"output {name!r} is not a tensor")
+    return tf.identity(item.last if last else item.tensor, name="output")
+
+
+def _arrays(model: Any, folder: Path) -> dict[str, Array]:
+    """Initializers by name, read where they lie."""
+    found = {tensor.name: array_of(tensor, str(folder)) for tensor in model.graph.initializer}
+    found |= {sparse.values.name: dense_of(sparse) for sparse in model.graph.sparse_initializer}
+    del model.graph.initializer[:]
+    del model.graph.sparse_initializer[:]
+    return found

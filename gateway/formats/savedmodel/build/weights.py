@@ -1,0 +1,45 @@
+"""Which constants become tf.Variables, and under which names.
+
+Rule 1: a weight that is read in one layout is one variable, called as the ONNX initializer is. Large
+        floats are variables: `variables/` holds them, a GraphDef stays small and over 2 GB works.
+Rule 2: `trainable` makes every float weight a trainable variable; `frozen` makes everything a constant.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import tensorflow as tf
+
+from gateway.core.dtypes import Array
+
+LARGE = 256  # elements; smaller ones are constants, which graph optimisation can fold
+
+
+class Weights:
+    """`variables` by name, in the order in which they were first read."""
+
+    def __init__(self, *, trainable: bool = False, frozen: bool = False) -> None:
+        self.trainable, self.frozen = trainable, frozen
+        self.variables: dict[str, Any] = {}
+
+    def tensor(self, array: Array, name: str) -> Any:
+        """tf.Variable or a constant of the graph that is being built."""
+        floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+        wanted = floating and name and (array.size >= LARGE or (self.trainable and array.ndim > 0))
+        if self.frozen or not wanted:
+            return tf.constant(array)
+        with tf.init_scope():
+            variable = tf.Variable(array, trainable=self.trainable, name=self._unique(name))
+        self.variables[variable.name.removesuffix(":0")] = variable
+        return variable
+
+    def _unique(self, name: str) -> str:
+        """A name that TensorFlow takes: letters, digits, _ . / - and no more."""
+        clean = re.sub(r"[^A-Za-z0-9_./\\-]", "_", name).strip("/") or "weight"
+        clean = clean if re.match(r"[A-Za-z0-9.]", clean) else f"w{clean}"
+        wish, number = clean, 2
+        while wish in self.variables:
+            wish, number = f"{clean}_{number}", number + 1
+        return wish
