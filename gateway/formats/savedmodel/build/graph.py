@@ -141,9 +141,27 @@ def own_graph(model: Any) -> Any:
     known = registry.operators(TARGET)
     missing = {(n.domain, n.op_type) for n in every_node(model.graph) if nodes.op_name(n) not in known}
     if missing:
+        _state_defaults(model.graph, missing)
         model = inliner.inline_selected_functions(model, sorted(missing), exclude=False, inline_schema_functions=True)
     registry.refuse_unknown(TARGET, [nodes.op_name(n) for n in every_node(model.graph)])
     return model
+
+
+def _state_defaults(graph: Any, kinds: set[tuple[str, str]]) -> None:
+    """Attributes that a node leaves out are written down: the inliner does not know the standard's defaults,
+    and a function body that refers to one would silently mean something else.
+    """
+    for proto in every_node(graph):
+        if (proto.domain, proto.op_type) not in kinds:
+            continue
+        try:
+            schema = onnx.defs.get_schema(proto.op_type, proto.domain)
+        except onnx.defs.SchemaError:
+            continue
+        there = {attribute.name for attribute in proto.attribute}
+        for name, attribute in schema.attributes.items():
+            if name not in there and attribute.default_value.name:
+                proto.attribute.append(attribute.default_value)
 
 
 def every_node(graph: Any) -> list[Any]:

@@ -318,6 +318,14 @@ def mean(build: Builder, node: Node, *values: Value) -> Value:
 
 @op(TARGET, "BitShift")
 def bit_shift(build: Builder, node: Node, x: Value, y: Value) -> Value:
-    """LEFT or RIGHT; bits that leave are lost."""
-    function = tf.bitwise.left_shift if node.get("direction") == "LEFT" else tf.bitwise.right_shift
-    return broadcast(function, x, y)
+    """LEFT or RIGHT; bits that leave are lost, also where the shift is as wide as the type or negative."""
+    left = node.get("direction") == "LEFT"
+    function = tf.bitwise.left_shift if left else tf.bitwise.right_shift
+
+    def apply(a: Any, b: Any) -> Any:
+        width = tf.cast(a.dtype.size * 8, a.dtype)
+        fits = (b >= 0) & (b < width)
+        gone = tf.zeros_like(a) if left or a.dtype.is_unsigned else tf.where(a < 0, -tf.ones_like(a), tf.zeros_like(a))
+        return tf.where(fits, function(a, tf.where(fits, b, tf.zeros_like(b))), gone)
+
+    return broadcast(apply, x, y)

@@ -67,12 +67,8 @@ def _sliced(x: Value, starts: Value, ends: Value, axes: list[int] | None, steps:
 
 def _plain(start: int, end: int, step: int) -> bool:
     """Bounds that mean the same for every size: from the first element, or to the last."""
-    return (
-        (step > 0
-        and (start >= 0 or start >= -1)
-        and start <= 0
-        and (end >= END or end < 0))
-        or (step > 0 and 0 <= start < END and end >= END)
+    return (step > 0 and (start >= 0 or start >= -1) and start <= 0 and (end >= END or end < 0)) or (
+        step > 0 and 0 <= start < END and end >= END
     )
 
 
@@ -299,7 +295,9 @@ def one_hot(build: Builder, node: Node, indices: Value, depth: Value, values: Va
     size = tf.cast(tf.reshape(depth.tensor, []), tf.int32)
     where = tf.cast(indices.tensor, tf.int64)
     where = from_start(where, size)
-    return tf.one_hot(where, size, values.tensor[1], values.tensor[0], axis=node.get("axis", -1))
+    axis = node.get("axis", -1)
+    axis = axis if axis >= -1 else axis + len(where.shape) + 1
+    return tf.one_hot(where, size, values.tensor[1], values.tensor[0], axis=axis)
 
 
 @op(TARGET, "Pad")
@@ -334,7 +332,7 @@ def pad(
             pairs,
         )
     for axis, pair in enumerate(pairs):
-        if pair != (0, 0):
+        if tf.is_tensor(pair[0]) or pair != (0, 0):
             tensor = tf.gather(tensor, _outside(tf.shape(tensor, out_type=tf.int64)[axis], pair, mode), axis=axis)
     return tensor
 

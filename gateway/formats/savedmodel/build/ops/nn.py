@@ -188,6 +188,8 @@ def gemm(build: Builder, node: Node, a: Value, b: Value, c: Value | None = None)
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     made = made if alpha == 1.0 else made * tf.cast(alpha, wide)
     if c is not None:
-        addend = tf.cast(c.tensor, wide)
+        # Grappler fuses a bias of one row into the product, and then wants it as a vector.
+        row = c.rank == 2 and c.shape[0] == 1
+        addend = tf.cast(tf.reshape(c.tensor, [-1]) if row else c.tensor, wide)
         made = made + (addend if beta == 1.0 else addend * tf.cast(beta, wide))
     return tf.cast(made, a.dtype)

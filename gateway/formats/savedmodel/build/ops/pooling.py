@@ -52,7 +52,8 @@ class Window:
 
 def _pooled(tensor: Any, window: Window, kind: str) -> Any:
     """tf.nn.pool without padding; what it lacks (stride with dilation) from shifted slices."""
-    if max(window.strides) > 1 and max(window.dilations) > 1:
+    gaps = any(stride > size for stride, size in zip(window.strides, window.kernel))
+    if gaps or (max(window.strides) > 1 and max(window.dilations) > 1):
         return _by_taps(tensor, window, tf.maximum if kind == "MAX" else tf.add, kind)
     return tf.nn.pool(tensor, window.kernel, kind, window.strides, "VALID", dilations=window.dilations)
 
@@ -106,7 +107,8 @@ def _places(build: Builder, node: Node, x: Value, window: Window, wide: Any) -> 
     batch = tf.reshape(tf.range(shape[0]), [-1] + [1] * (spatial + 1))
     channel = tf.reshape(tf.range(shape[-1]), [1] * (spatial + 1) + [-1])
     numbers = (batch * shape[-1] + channel) * count + flat[None, ..., None]
-    best, place = None, None
+    best: Any = None
+    place: Any = None
     filled = padded(wide, window.pads, -math.inf)
     where = padded(numbers, window.pads, -1)
     ends = tf.shape(filled)

@@ -185,7 +185,7 @@ def cum_prod(build: Builder, node: Node, x: Value, axis: Value) -> Any:
 
 @op(TARGET, "LayerNormalization")
 def layer_normalization(build: Builder, node: Node, x: Value, scale: Value, bias: Value | None = None) -> Any:
-    """(x - mean) / sqrt(variance + epsilon) over the axes from `axis` on, scaled and shifted; mean and 1/deviation too."""
+    """(x - mean) / sqrt(variance + epsilon) from `axis` on, scaled and shifted; mean and 1/deviation too."""
     tensor = x.tensor
     rank = len(tensor.shape)
     axes = list(range(positive(node.get("axis", -1), rank), rank))

@@ -145,12 +145,25 @@ def unsqueeze(build: Builder, node: Node, x: Value, axes: Value | None = None) -
     """Axes of size 1 are put in, counted in the result."""
     new = node.get("axes") if axes is None else integers(axes)
     if new is None or x.rank is None:
-        raise ValueError("axes that are computed at run time")
+        assert axes is not None
+        return _unsqueezed(x, axes.tensor)
     rank = x.rank + len(new)
     tensor = x.tensor
     for axis in sorted(axis % rank for axis in new):
         tensor = tf.expand_dims(tensor, axis)
     return tensor
+
+
+def _unsqueezed(x: Value, axes: Any) -> Any:
+    """Axes that are known at run time only."""
+    sizes = tf.convert_to_tensor(dynamic_shape(x))
+    rank = tf.size(sizes, out_type=tf.int64) + tf.size(axes, out_type=tf.int64)
+    new = tf.scatter_nd(tf.math.floormod(tf.cast(axes, tf.int64), rank)[:, None], tf.ones_like(axes), rank[None]) > 0
+    place = tf.cumsum(tf.cast(~new, tf.int32)) - 1
+    made = tf.reshape(x.tensor, tf.where(new, tf.ones_like(place, tf.int64), tf.gather(sizes, tf.maximum(place, 0))))
+    if x.rank is not None and axes.shape[0] is not None:
+        made.set_shape([None] * (x.rank + axes.shape[0]))
+    return made
 
 
 @op(TARGET, "Cast")

@@ -1,0 +1,174 @@
+"""Quantised operators: integers in, integers out, computed in floats wide enough to be exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gateway.formats.savedmodel.build.graph import TARGET, Builder
+from gateway.formats.savedmodel.build.layout import positive
+from gateway.formats.savedmodel.build.node import Node, tf_dtype
+from gateway.formats.savedmodel.build.ops.nn import conv
+from gateway.formats.savedmodel.build.values import Value
+from gateway.graph.registry import op
+
+INTEGERS = (tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32)
+
+
+def _spread(node: Node, parameter: Any, x: Any) -> Any:
+    """A scale or zero point (one, one a channel, or one a block) in a shape that broadcasts against x."""
+    rank = len(x.shape)
+    if len(parameter.shape) == 0 or (len(parameter.shape) == 1 and parameter.shape[0] == 1 and rank != 1):
+        return tf.reshape(parameter, [])
+    axis = positive(node.get("axis", 1), rank) if rank else 0
+    block = node.get("block_size", 0)
+    if block:
+        repeated = tf.repeat(parameter, block, axis)
+        return tf.slice(repeated, [0] * rank, [tf.shape(x)[a] if a == axis else -1 for a in range(rank)])
+    return tf.reshape(parameter, [-1 if a == axis else 1 for a in range(rank)])
+
+
+@op(TARGET, "QuantizeLinear")
+def quantize_linear(build: Builder, node: Node, x: Value, scale: Value, zero: Value | None = None) -> Any:
+    """saturate(round(x / scale) + zero point), half to even."""
+    number = node.get("output_dtype", 0)
+    kind = zero.dtype if zero is not None else tf_dtype(number) if number else tf.uint8
+    if kind not in INTEGERS:
+        raise ValueError(f"quantisation to {kind.name}")
+    tensor = x.tensor
+    wide = tensor.dtype if tensor.dtype.is_floating else tf.float32
+    ratio = tf.cast(tensor, wide) / _spread(node, tf.cast(scale.tensor, wide), tensor)
+    return saturated(tf.round(ratio), None if zero is None else _spread(node, zero.tensor, tensor), kind)
+
+
+def saturated(rounded: Any, zero: Any, kind: Any) -> Any:
+    """rounded + zero point, cut to what the type holds; exact for 32 bits."""
+    total = tf.cast(rounded, tf.float64)
+    total = total if zero is None else total + tf.cast(zero, tf.float64)
+    return tf.cast(tf.clip_by_value(total, kind.min, kind.max), kind)
+
+
+@op(TARGET, "DequantizeLinear")
+def dequantize_linear(build: Builder, node: Node, x: Value, scale: Value, zero: Value | None = None) -> Any:
+    """(x - zero point) scale, in the scale's type."""
+    tensor = x.tensor
+    if tensor.dtype not in INTEGERS:
+        raise ValueError(f"dequantisation of {tensor.dtype.name}")
+    number = node.get("output_dtype", 0)
+    kind = tf_dtype(number) if number else scale.dtype
+    whole = tf.cast(tensor, tf.int32)
+    if zero is not None:
+        whole = whole - tf.cast(_spread(node, zero.tensor, tensor), tf.int32)
+    return tf.cast(tf.cast(whole, scale.dtype) * _spread(node, scale.tensor, tensor), kind)
+
+
+@op(TARGET, "DynamicQuantizeLinear")
+def dynamic_quantize_linear(build: Builder, node: Node, x: Value) -> Any:
+    """uint8 with scale and zero point from the tensor's own range, which always holds 0."""
+    tensor = x.tensor
+    low, high = tf.minimum(tf.reduce_min(tensor), 0.0), tf.maximum(tf.reduce_max(tensor), 0.0)
+    scale = (high - low) / 255.0
+    scale = tf.where(scale == 0, tf.ones_like(scale), scale)
+    zero = tf.cast(tf.clip_by_value(tf.round(-low / scale), 0.0, 255.0), tf.uint8)
+    return saturated(tf.round(tensor / scale), zero, tf.uint8), scale, zero
+
+
+def _minus(value: Value, zero: Value | None, shape: list[int] | None = None) -> Any:
+    """Integers less their zero point, as float64: every product and sum of 8 bits is exact there."""
+    wide = tf.cast(value.tensor, tf.float64)
+    if zero is None:
+        return wide
+    point = tf.cast(zero.tensor, tf.float64)
+    return wide - (tf.reshape(point, shape) if shape is not None and len(point.shape) else point)
+
+
+def _rows(zero: Value | None) -> list[int] | None:
+    """A zero point a row of the left matrix: (M,) -> (M, 1)."""
+    return [-1, 1] if zero is not None and zero.rank == 1 and zero.shape[0] != 1 else []
+
+
+def _whole(total: Any) -> Any:
+    """float64 -> int32, wrapped as the integer kernels do."""
+    return tf.cast(tf.cast(tf.round(total), tf.int64), tf.int32)
+
+
+@op(TARGET, "MatMulInteger")
+def matmul_integer(
+    build: Builder, node: Node, a: Value, b: Value, a_zero: Value | None = None, b_zero: Value | None = None
+) -> Any:
+    """(A - zero) (B - zero) as int32."""
+    left = _minus(a, a_zero, _rows(a_zero))
+    return _whole(tf.matmul(left, _minus(b, b_zero)))
+
+
+@op(TARGET, "QLinearMatMul")
+def qlinear_matmul(
+    build: Builder,
+    node: Node,
+    a: Value,
+    a_scale: Value,
+    a_zero: Value,
+    b: Value,
+    b_scale: Value,
+    b_zero: Value,
+    y_scale: Value,
+    y_zero: Value,
+) -> Any:
+    """The product of two quantised matrices, quantised."""
+    total = tf.matmul(_minus(a, a_zero, _rows(a_zero)), _minus(b, b_zero))
+    factor = _wide(a_scale, _rows(a_zero)) * _wide(b_scale) / _wide(y_scale)
+    return saturated(tf.round(total * factor), y_zero.tensor, y_zero.dtype)
+
+
+def _wide(value: Value, shape: list[int] | None = None) -> Any:
+    wide = tf.cast(value.tensor, tf.float64)
+    return tf.reshape(wide, shape) if shape is not None and len(wide.shape) else wide
+
+
+def _convolved(build: Builder, node: Node, x: Value, w: Value, x_zero: Value | None, w_zero: Value | None) -> Value:
+    """Exact sums as float64 with channels last; pads are the zero point, which is 0 here."""
+    per_channel = [-1] + [1] * ((w.rank or 4) - 1)
+    filters = _minus(w, w_zero, per_channel)
+    if w.array is not None and (w_zero is None or w_zero.array is not None):
+        known = w.array.astype(np.float64)
+        if w_zero is not None and w_zero.array is not None:
+            zero = w_zero.array.astype(np.float64)
+            known = known - (zero.reshape(per_channel) if zero.ndim else zero)
+        weights = w.replaced(known)
+    else:
+        weights = Value(filters)
+    return conv(build, node, Value(_minus(x, x_zero)), weights)
+
+
+@op(TARGET, "ConvInteger")
+def conv_integer(
+    build: Builder, node: Node, x: Value, w: Value, x_zero: Value | None = None, w_zero: Value | None = None
+) -> Any:
+    """The convolution of integers less their zero points, as int32."""
+    made = _convolved(build, node, x, w, x_zero, w_zero)
+    return Value(_whole(made.in_order(made.perm)), made.perm)
+
+
+@op(TARGET, "QLinearConv")
+def qlinear_conv(
+    build: Builder,
+    node: Node,
+    x: Value,
+    x_scale: Value,
+    x_zero: Value,
+    w: Value,
+    w_scale: Value,
+    w_zero: Value,
+    y_scale: Value,
+    y_zero: Value,
+    b: Value | None = None,
+) -> Any:
+    """The convolution of quantised tensors, quantised; the bias is int32 in steps of x_scale w_scale."""
+    made = _convolved(build, node, x, w, x_zero, w_zero)
+    total = made.last
+    if b is not None:
+        total = total + tf.cast(b.tensor, tf.float64)
+    factor = _wide(x_scale) * _wide(w_scale) / _wide(y_scale)
+    return Value(saturated(tf.round(total * factor), y_zero.tensor, y_zero.dtype), made.perm)
