@@ -29,7 +29,7 @@ import orjson
 from gateway import config
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE as ARTIFACT_FILE
-from gateway.core.artifact import NATIVE, Artifact, Verification
+from gateway.core.artifact import ONNX, Artifact, Verification
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.signature import Signature, parse_spec
@@ -211,7 +211,7 @@ def load(path: str | Path, *, threads: int = 0) -> Model:
 
 def _start(artifact: Artifact, folder: Path, threads: int) -> Runtime:
     """onnxruntime here; a framework in a worker."""
-    if artifact.kind == NATIVE:
+    if artifact.kind != ONNX:
         return IsolatedRuntime.load(artifact, folder, threads=threads, worker=Worker().for_artifact(artifact))
     return OrtRuntime.load(artifact, folder, threads=threads)
 

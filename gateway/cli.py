@@ -349,7 +349,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("convert", convert, "Convert a model and prove the result.")
     sub.add_argument("source", metavar="SOURCE", help="a file or a folder")
-    sub.add_argument("--to", choices=("onnx", "savedmodel", "native", "auto"), default="auto")
+    sub.add_argument("--to", choices=("onnx", "savedmodel", "frozen", "native", "auto"), default="auto")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
     sub.add_argument("--input", action="append", default=[], metavar="NAME:DTYPE[SHAPE]", help="? is a free dimension")
     sub.add_argument("--output", action="append", default=[], metavar="NAME", help="any internal tensor")

@@ -56,6 +56,10 @@ def made_by(result: JobResult, name: object) -> Path:
         raise JobCrashed(f"the answer of a Job is not to be used: {error}.") from None
 
 
+ROOMY = ("tensorflow", "torch")
+"""Environments whose framework reserves much address space that it never uses."""
+
+
 class Jobs:
     """A context: its folder below `scratch` goes when it ends, with everything the Jobs left there."""
 
@@ -94,7 +98,7 @@ class Jobs:
                 self._memory,
                 stage,
                 read=tuple(map(str, read)),
-                address_space=self._address_space,
+                address_space=self._address_space and environment not in ROOMY,
             ),
             environments=self._environments,
             folder=self.folder / f"{self._count}-{stage}",

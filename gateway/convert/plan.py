@@ -1,6 +1,7 @@
-"""From format to target: the hops, each one a Job in the Environment of its format.
+"""From format to target: the hops, each one a Job in an Environment of its own.
 
 Rule 1: what has no road is said before anything runs, with the roads there are.
+Rule 2: ONNX is the hub: what a format does not write itself is made from the ONNX file it writes.
 """
 
 from __future__ import annotations
@@ -8,26 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.core.artifact import FROZEN, ONNX, SAVEDMODEL
 from gateway.formats.base import Format, all_formats
 
-REVISION = 2
+REVISION = 1
 """Part of the store's key: raise it when conversion or verification in general gives other answers."""
+TENSORFLOW = "tensorflow"
+TASKS = {SAVEDMODEL: "gateway.formats.savedmodel.hop:convert", FROZEN: "gateway.formats.savedmodel.hop:convert"}
+"""From ONNX to what else: the task of the second hop."""
+RUNS_IN = {ONNX: "base", SAVEDMODEL: TENSORFLOW, FROZEN: TENSORFLOW}
+"""Environment in which an artifact of a kind is run; a native one runs in its format's own."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One conversion: `format` becomes `target` in `environment`."""
+    """One conversion: `format` becomes `target` in `environment`, by `task`."""
 
     format: str
     target: str
     environment: str
+    task: str = "gateway.formats.tasks:convert"
 
 
 def plan(format_name: str, target: str, formats: Mapping[str, Format] | None = None) -> tuple[Hop, ...]:
     """The hops from a format to `target` ("auto" is the format's own first choice). Errors: MissingHop."""
     source = (all_formats() if formats is None else formats)[format_name]
     chosen = source.check_target(target)
-    return (Hop(source.name, chosen, source.environment_of(chosen)),)
+    if chosen in source.targets:
+        return (Hop(source.name, chosen, source.environment_of(chosen)),)
+    first = Hop(source.name, ONNX, source.environment_of(ONNX))
+    return (first, Hop(source.name, chosen, TENSORFLOW, TASKS[chosen]))
+
+
+def environments(source: Format, target: str) -> tuple[str, ...]:
+    """Every Environment that converting to `target` needs, and running what comes out. Errors: MissingHop."""
+    hops = plan(source.name, target, {source.name: source})
+    return tuple(dict.fromkeys([hop.environment for hop in hops]))
 
 
 def converter_name(source: Format) -> str:

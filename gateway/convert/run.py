@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from gateway.convert import vectors as owners_vectors
 from gateway.convert.answers import of_form
 from gateway.convert.jobs import Jobs, Report
 from gateway.convert.judges import Judge, choose
-from gateway.convert.plan import Hop, converter_name, plan
+from gateway.convert.plan import RUNS_IN, Hop, converter_name, environments, plan
 from gateway.convert.question import Question
 from gateway.convert.verify import Finding, prove, prove_given
 from gateway.core.artifact import FILE, NATIVE, ONNX, Artifact, Verdict, Verification
@@ -80,7 +80,7 @@ class Converter:
         self._settings = settings
         self._scratch = scratch
         self._admitted = threading.BoundedSemaphore(settings.jobs.concurrency)
-        self._identities: dict[tuple[str, str, str], str] = {}
+        self._identities: dict[tuple[str, str], str] = {}
 
     def identity(self, source: Format, target: str = "auto") -> str:
         """Which converter, judge and packages answer for this format and target: part of the store's key.
@@ -88,13 +88,12 @@ class Converter:
         It changes when a better judge is installed: what the lesser one has judged is judged anew.
         """
         judge = choose(source, self._environments).environment
-        environment = source.environment_of(target)
-        if (source.name, environment, judge) not in self._identities:
+        used = ",".join(sorted({*environments(source, target), judge, "base"}))
+        if (source.name, used) not in self._identities:
             digests = {info.name: info.digest for info in self._environments.known()}
-            used = sorted({environment, judge, "base"})
-            packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used)
-            self._identities[source.name, environment, judge] = f"{converter_name(source)}, {packages}"
-        return self._identities[source.name, environment, judge]
+            packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used.split(","))
+            self._identities[source.name, used] = f"{converter_name(source)}, {packages}"
+        return self._identities[source.name, used]
 
     def convert(
         self,
@@ -109,22 +108,14 @@ class Converter:
         Errors: ConversionError, DropError (vectors), JobError, ModelRunError, EnvironmentMissing,
         EnvironmentBroken, StoreError.
         """
-        hop = plan(request.match.format, request.options.target)[0]
+        hops = plan(request.match.format, request.options.target)
         subject = _subject(request.source, request.match, request.options)
         with self._admitted, self._jobs(subject, progress, cancel) as jobs:
-            judge = self._judge(hop, jobs, request.verify and hop.target != NATIVE)
-            environment = self._ensure(hop, judge, jobs)
-            result = jobs.run(
-                "gateway.formats.tasks:convert",
-                subject.to_json() | {"target": hop.target},
-                environment=hop.environment,
-                stage="convert",
-                read=_files(subject),
-            )
-            conversion = _conversion(result.value)
-            _move(result.out, out)
+            judge = self._judge(hops[0], jobs, request.verify and hops[-1].target != NATIVE)
+            environment = self._ensure(hops, judge, jobs)
+            conversion = _run_hops(hops, subject, jobs, out)
             _read_again(jobs, request.match.format, conversion, out)
-            artifact = self._artifact(request, hop, conversion, environment, jobs, out)
+            artifact = self._artifact(request, hops[0], conversion, environment, jobs, out)
             report.write(artifact, out)
             owner = _vectors(request.vectors, artifact.signatures[0]) if request.verify else None
             question = self._question(subject, judge, conversion, artifact, out, request.verify)
@@ -165,11 +156,12 @@ class Converter:
         if expected is not None and inputs is None:
             raise UsageError("expected outputs without inputs; expected both, or inputs alone.")
         artifact = _read_artifact(artifact_folder)
-        hop = Hop(match.format, artifact.kind, all_formats()[match.format].environment_of(artifact.kind))
+        runs_in = RUNS_IN.get(artifact.kind) or all_formats()[match.format].environment_of(artifact.kind)
+        hop = Hop(match.format, artifact.kind, runs_in)
         subject = _subject(source, match, options)
         with self._jobs(subject, None, cancel) as jobs:
             judge = self._judge(hop, jobs, expected is None)
-            self._ensure(hop, judge, jobs)
+            self._ensure((hop,), judge, jobs)
             facts = artifact.provenance.facts
             conversion = Conversion(
                 artifact.kind, artifact.signatures, facts, quantised=any(f.what == "quantised by" for f in facts)
@@ -190,11 +182,12 @@ class Converter:
         say = lambda line: jobs.say(f"environment: {line}")  # noqa: E731
         return choose(all_formats()[hop.format], self._environments, build=build, say=say)
 
-    def _ensure(self, hop: Hop, judge: Judge, jobs: Jobs) -> Environment:
+    def _ensure(self, hops: Sequence[Hop], judge: Judge, jobs: Jobs) -> Environment:
+        """All that is needed is there or is built. Returns the last hop's."""
         found = {}
-        for name in dict.fromkeys((hop.environment, judge.environment, "base")):
+        for name in dict.fromkeys((*(hop.environment for hop in hops), judge.environment, "base")):
             found[name] = self._environments.ensure(name, lambda line: jobs.say(f"environment: {line}"))
-        return found[hop.environment]
+        return found[hops[-1].environment]
 
     def _question(
         self, subject: Subject, judge: Judge, conversion: Conversion, artifact: Artifact, folder: Path, verify: bool
@@ -205,7 +198,7 @@ class Converter:
             environment=judge.environment,
             because=judge.because,
             further=judge.further,
-            runs_in=subject.format.native if artifact.kind == NATIVE else "base",
+            runs_in=subject.format.native if artifact.kind == NATIVE else RUNS_IN[artifact.kind],
             artifact=artifact,
             folder=folder,
             quantised=conversion.quantised,
@@ -242,6 +235,26 @@ class Converter:
             verification=Verification(Verdict.UNVERIFIED, reason="not judged yet"),
             files=report.file_sizes(out),
         )
+
+
+def _run_hops(hops: Sequence[Hop], subject: Subject, jobs: Jobs, out: Path) -> Conversion:
+    """One Job after the other, each fed with what the one before it left; the last one's files are in `out`."""
+    first = hops[0]
+    arguments = subject.to_json() | {"target": first.target}
+    result = jobs.run(first.task, arguments, environment=first.environment, stage="convert", read=_files(subject))
+    conversion = _conversion(result.value)
+    for hop in hops[1:]:
+        arguments = {
+            "target": hop.target,
+            "folder": str(result.out.absolute()),
+            "conversion": conversion.to_json(),
+            "options": subject.options.to_json(),
+        }
+        read = [str(result.out.absolute())]
+        result = jobs.run(hop.task, arguments, environment=hop.environment, stage=hop.target, read=read)
+        conversion = _conversion(result.value)
+    _move(result.out, out)
+    return conversion
 
 
 def _subject(source: Source, match: Match, options: ModelOptions) -> Subject:

@@ -31,6 +31,7 @@ from gateway.convert.question import Answers, Case, Question
 from gateway.core.artifact import WARMUP_FILE, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
+from gateway.core.layout import to_public, to_source
 from gateway.errors import JobCancelled, JobError, ModelRunError
 from gateway.process import wire
 from gateway.process.job import JobResult
@@ -57,7 +58,9 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
     elif question.judge:
         answers = _ask_oracle(jobs, question)
     if owner is not None:
-        _add_given(jobs, answers, *owner)
+        given, expected = owner
+        specs = question.public
+        _add_given(jobs, answers, to_source(given, specs.inputs), to_source(expected, specs.outputs))
     run, value = _run(jobs, question, answers)
     if question.native:
         _must_run(value)
@@ -81,7 +84,7 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
             verification = again.located(jobs, question, answers, verification)
     if question.native:
         verification = _native(verification, value["placement"]["runtime"])
-    _keep_warmup(question.folder, value["cases"])
+    _keep_warmup(question, value["cases"])
     return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
 
 
@@ -106,7 +109,9 @@ def _again(
 
 def prove_given(jobs: Jobs, question: Question, inputs: Tensors, expected: Tensors | None) -> Verification:
     """One call the caller brings: against `expected`, else against the oracle. Errors: InvalidTensor, JobError."""
-    question.signature.check(inputs)
+    question.public.check(inputs)
+    inputs = to_source(inputs, question.public.inputs)
+    expected = None if expected is None else to_source(expected, question.public.outputs)
     if expected is not None:
         answers = Answers()
         _add_given(jobs, answers, inputs, expected, judge="expected outputs as given")
@@ -260,11 +265,12 @@ def _verdict(
     return Verification(Verdict.PASSED, oracle, "; ".join(said), tuple(comparisons))
 
 
-def _keep_warmup(folder: Path, cases: Iterable[Mapping[str, Any]]) -> None:
+def _keep_warmup(question: Question, cases: Iterable[Mapping[str, Any]]) -> None:
     """Inputs that the artifact has taken go with it: a version is warmed with them before it serves."""
     for case in cases:
         if not case["error"] and Path(case["inputs"]).stat().st_size <= MAX_WARMUP_BYTES:
-            shutil.copyfile(case["inputs"], folder / WARMUP_FILE)
+            inputs = to_public(wire.load(Path(case["inputs"])), question.public.inputs)
+            wire.save(question.folder / WARMUP_FILE, inputs)
             return
 
 

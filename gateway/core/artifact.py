@@ -19,6 +19,7 @@ from gateway.errors import InvalidTensor, StoreError
 SCHEMA = 1
 FILE = "gateway.json"
 ONNX, NATIVE = "onnx", "native"  # kinds of artifacts that are served
+SAVEDMODEL, FROZEN = "savedmodel", "frozen"  # TensorFlow's: a SavedModel in the artifact's folder; a GraphDef
 SOURCE_FOLDER = "source"  # of a native artifact: the model's own files, as they were dropped
 WARMUP_FILE = "warmup.tensors"  # inputs that verification has seen work (process/wire.py); may be absent
 
@@ -141,8 +142,9 @@ class Verification:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is served. `kind` is "onnx", "savedmodel" or "native"; `files` maps relative path to size in bytes.
+    """What is served. `kind` is "onnx", "savedmodel", "frozen" or "native".
 
+    `files` maps relative path to size in bytes.
     `digest` is the store's key of it: of source, options, target and converter version.
     """
 

@@ -1,6 +1,6 @@
 """model.toml: what the owner of a model says about it. Parsed here, read elsewhere.
 
-    target = "auto"                 # onnx | savedmodel | native | auto
+    target = "auto"                 # onnx | savedmodel | frozen | native | auto
     verify = "auto"                 # required | auto | off
     serve_failed = false
     isolation = "none"              # process | none
@@ -9,6 +9,8 @@
     name = "image"
     dtype = "float32"
     shape = ["?", 3, 112, 112]
+    layout = "nhwc"                 # of a SavedModel: clients see channels last
+    [savedmodel]                    # core/savedmodel.py
     [preprocess]                    # inputs that are pictures
     labels = "labels.txt"
 
@@ -21,12 +23,13 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.dtypes import BY_NAME
 from gateway.core.names import did_you_mean
 from gateway.core.preprocess import Preprocess, read_preprocess
+from gateway.core.savedmodel import SavedModelOptions, read_savedmodel
 from gateway.core.signature import Shape
 from gateway.errors import ModelTomlError
 
@@ -41,6 +44,7 @@ class TensorOption:
     tensor: str = ""
     dtype: str = ""
     shape: Shape | None = None
+    layout: str = ""  # "nhwc": the client's order of axes is channels last
 
     @property
     def own_name(self) -> str:
@@ -48,7 +52,8 @@ class TensorOption:
 
     def to_json(self) -> dict[str, Any]:
         shape = None if self.shape is None else ["?" if s is None else s for s in self.shape]
-        return {"name": self.name, "tensor": self.tensor, "dtype": self.dtype, "shape": shape}
+        data = {"name": self.name, "tensor": self.tensor, "dtype": self.dtype, "shape": shape}
+        return data | ({"layout": self.layout} if self.layout else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TensorOption:
@@ -58,6 +63,7 @@ class TensorOption:
             data["tensor"],
             data["dtype"],
             None if shape is None else tuple(None if s == "?" else int(s) for s in shape),
+            data.get("layout", ""),
         )
 
 
@@ -74,6 +80,7 @@ class ModelOptions:
     preprocess: Preprocess | None = None
     labels: str = ""
     config_pbtxt: str = ""  # the text of Triton's config.pbtxt, where one lies beside the model
+    savedmodel: SavedModelOptions = field(default_factory=SavedModelOptions)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -86,6 +93,7 @@ class ModelOptions:
             "preprocess": self.preprocess.to_json() if self.preprocess else None,
             "labels": self.labels,
             "config_pbtxt": self.config_pbtxt,
+            "savedmodel": self.savedmodel.to_json(),
         }
 
     @classmethod
@@ -101,12 +109,15 @@ class ModelOptions:
             preprocess=Preprocess.from_json(preprocess) if preprocess else None,
             labels=data["labels"],
             config_pbtxt=data.get("config_pbtxt", ""),
+            savedmodel=SavedModelOptions.from_json(data["savedmodel"]),
         )
 
     def digest_text(self) -> str:
         """What of this changes the artifact, as canonical JSON: the store's key holds its hash."""
         data = self.to_json()
         del data["serve_failed"], data["isolation"], data["config_pbtxt"]
+        if self.target not in ("savedmodel", "frozen"):
+            del data["savedmodel"]
         data["verify"] = "off" if self.verify == "off" else "on"
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
@@ -171,7 +182,8 @@ def _tensors(key: str, value: Any, problems: list[str]) -> tuple[TensorOption, .
     return tuple(_tensor(f"[[{key}]] {number}", item, problems) for number, item in enumerate(value, start=1))
 
 
-_TENSOR_KEYS = ("from", "name", "dtype", "shape")
+_TENSOR_KEYS = ("from", "name", "dtype", "shape", "layout")
+LAYOUTS = ("nchw", "nhwc")
 
 
 def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOption:
@@ -188,7 +200,11 @@ def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOpti
     if type_name and not (isinstance(type_name, str) and type_name in BY_NAME):
         guess = did_you_mean(str(type_name), BY_NAME)
         problems.append(f"{where}: dtype is {type_name!r}, expected one of {', '.join(BY_NAME)}.{guess}")
-    return TensorOption(str(name), str(own), str(type_name), _shape(where, item.get("shape"), problems))
+    layout = item.get("layout", "")
+    if layout and layout not in LAYOUTS:
+        problems.append(f"{where}: layout is {layout!r}, expected {' or '.join(LAYOUTS)}")
+    shape = _shape(where, item.get("shape"), problems)
+    return TensorOption(str(name), str(own), str(type_name), shape, "nhwc" if layout == "nhwc" else "")
 
 
 def _shape(where: str, value: Any, problems: list[str]) -> Shape | None:
@@ -208,12 +224,16 @@ def _shape(where: str, value: Any, problems: list[str]) -> Shape | None:
     return tuple(sizes)
 
 
+def _savedmodel(key: str, value: Any, problems: list[str]) -> SavedModelOptions:
+    return read_savedmodel(value, problems)
+
+
 def _preprocess(key: str, value: Any, problems: list[str]) -> Preprocess | None:
     return read_preprocess(value, problems)
 
 
 _READERS: dict[str, _Reader] = {
-    "target": _one_of("auto", "onnx", "savedmodel", "native"),
+    "target": _one_of("auto", "onnx", "savedmodel", "frozen", "native"),
     "verify": _one_of("auto", "required", "off"),
     "serve_failed": _boolean,
     "isolation": _one_of("none", "process"),
@@ -221,4 +241,5 @@ _READERS: dict[str, _Reader] = {
     "outputs": _tensors,
     "preprocess": _preprocess,
     "labels": _text,
+    "savedmodel": _savedmodel,
 }

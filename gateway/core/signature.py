@@ -36,7 +36,8 @@ class TensorSpec:
     """One named tensor. `shape` has None for a free dimension and is None for unknown rank.
 
     `symbols` names the free dimensions where the model does ("batch", "height"), "" elsewhere:
-    two free dimensions of one symbol have the same size in every call.
+    two free dimensions of one symbol have the same size in every call. `layout` "nhwc" says that clients
+    see channels last where the source has them second (core/layout.py).
     """
 
     name: str
@@ -44,6 +45,7 @@ class TensorSpec:
     shape: Shape | None
     tensor: str = ""
     symbols: tuple[str, ...] = ()
+    layout: str = ""
 
     def __post_init__(self) -> None:
         dtype(self.dtype)
@@ -65,6 +67,8 @@ class TensorSpec:
             data["tensor"] = self.tensor
         if any(self.symbols):
             data["symbols"] = list(self.symbols)
+        if self.layout:
+            data["layout"] = self.layout
         return data
 
     @classmethod
@@ -76,6 +80,7 @@ class TensorSpec:
             shape=None if shape is None else tuple(None if s == "?" else int(s) for s in shape),
             tensor=data.get("tensor", ""),
             symbols=tuple(data.get("symbols", ())),
+            layout=data.get("layout", ""),
         )
 
 

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.artifact import NATIVE, Fact
+from gateway.core.artifact import FROZEN, NATIVE, ONNX, SAVEDMODEL, Fact
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
@@ -232,9 +232,15 @@ class Format(ABC):
     def check_target(self, target: str) -> str:
         """The target to convert to, "auto" resolved. Errors: MissingHop."""
         chosen = self.targets[0] if target == "auto" and self.targets else target
-        if chosen not in self.targets:
-            raise MissingHop(self.title, chosen, self.targets)
+        reached = self.reached()
+        if chosen not in reached:
+            raise MissingHop(self.title, chosen, reached)
         return chosen
+
+    def reached(self) -> tuple[str, ...]:
+        """Every target there is a road to: what can be ONNX can be TensorFlow's too (formats/savedmodel)."""
+        further = (SAVEDMODEL, FROZEN) if ONNX in self.targets else ()
+        return (*self.targets, *(target for target in further if target not in self.targets))
 
     def environment_of(self, target: str) -> str:
         """Where `convert` to that target runs, and where a native artifact is served."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.artifact import NATIVE, ONNX, Artifact
+from gateway.core.artifact import FROZEN, NATIVE, ONNX, SAVEDMODEL, Artifact
 from gateway.core.dtypes import Tensors
 from gateway.errors import BadFrame, EnvironmentMissing, GatewayError, ModelRunError, PeerGone, WorkerDied
 from gateway.formats.base import all_formats
@@ -49,6 +49,8 @@ class Worker:
 
     def for_artifact(self, artifact: Artifact) -> Worker:
         """The same bounds, with the runtime and the Environment of that artifact's kind."""
+        if artifact.kind in (SAVEDMODEL, FROZEN):
+            return replace(self, runtime="gateway.runtimes.tensorflow:TensorflowRuntime", environment="tensorflow")
         if artifact.kind != NATIVE:
             return replace(self, min_level=max(self.min_level, sandbox.NEEDED_BY_DATA))
         source = all_formats()[artifact.provenance.format]
@@ -88,7 +90,7 @@ class IsolatedRuntime(Runtime):
 
     @classmethod
     def accepts(cls, artifact: Artifact) -> bool:
-        return artifact.kind in (ONNX, NATIVE)
+        return artifact.kind in (ONNX, NATIVE, SAVEDMODEL, FROZEN)
 
     @classmethod
     def load(

@@ -8,17 +8,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gateway.core.artifact import FILE, NATIVE, ONNX, Artifact
+from gateway.core.artifact import FILE, FROZEN, NATIVE, ONNX, SAVEDMODEL, Artifact
 from gateway.core.compare import compare
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
+from gateway.core.layout import of_source, to_public, to_source
 from gateway.core.probes import BATCH, KINDS, Probe, probes
 from gateway.errors import GatewayError, ModelRunError
 from gateway.formats.tasks import Job, settle
 from gateway.process import wire
 from gateway.runtimes.base import Runtime
 
-RUNTIMES = {ONNX: "gateway.runtimes.ort:OrtRuntime", NATIVE: "gateway.runtimes.native:NativeRuntime"}
+RUNTIMES = {
+    ONNX: "gateway.runtimes.ort:OrtRuntime",
+    NATIVE: "gateway.runtimes.native:NativeRuntime",
+    SAVEDMODEL: "gateway.runtimes.tensorflow:TensorflowRuntime",
+    FROZEN: "gateway.runtimes.tensorflow:TensorflowRuntime",
+}
 """By kind of artifact; imported when needed: the Environments differ in what they have."""
 UNJUDGED_S = 5.0  # what all kinds of input may cost where nobody judges the answers; beyond, one kind shows the batch
 
@@ -34,10 +40,11 @@ def run(job: Job) -> dict[str, Any]:
     folder = Path(job.arguments["folder"])
     artifact = Artifact.from_json(json.loads((folder / FILE).read_text()))
     runtime = load(artifact, folder)
-    signature = artifact.signatures[0]
+    public = artifact.signatures[0]
+    signature = of_source(public)
 
     def call(inputs: Tensors) -> Tensors:
-        return runtime.run(signature.name, inputs)
+        return to_source(runtime.run(public.name, to_public(inputs, public.inputs)), public.outputs)
 
     answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": ""}
     given = [

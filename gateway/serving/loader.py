@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 
 from gateway import config
-from gateway.core.artifact import NATIVE, WARMUP_FILE, Artifact
+from gateway.core.artifact import WARMUP_FILE, Artifact
 from gateway.core.dtypes import Tensors
 from gateway.errors import ModelRunError
 from gateway.process import wire
@@ -52,10 +52,10 @@ def load(stored: Stored, *, isolated: bool, settings: config.Runtime, sandbox: t
 def _start(stored: Stored, isolated: bool, settings: config.Runtime, sandbox: tuple[int, int]) -> Runtime:
     artifact = stored.artifact
     kind = next((r for r in RUNTIMES if r.accepts(artifact)), None)
-    if kind is None and artifact.kind != NATIVE:
+    if kind is None and not IsolatedRuntime.accepts(artifact):
         raise ModelRunError(
             f"no runtime here loads an artifact of kind {artifact.kind!r}; "
-            f"known are {', '.join(r.name for r in RUNTIMES)}, native."
+            f"known are {', '.join(r.name for r in RUNTIMES)}, tensorflow, native."
         )
     providers = tuple(name.strip() for name in settings.providers.split(",") if name.strip())
     if isolated or kind is None:

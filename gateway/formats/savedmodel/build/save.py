@@ -8,7 +8,7 @@ Rule 2: it is written beside and renamed by the caller: `folder` must be empty.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import onnx
 import tensorflow as tf
 
 from gateway.core.dtypes import Array
-from gateway.core.signature import SERVING_DEFAULT
+from gateway.core.savedmodel import GRAPH_FILE, SERVE, SavedModelOptions, graph_name
+from gateway.core.signature import PREDICT
+from gateway.errors import ConversionError
 from gateway.formats.savedmodel.build.graph import Builder, own_graph
 from gateway.formats.savedmodel.build.node import array_of, dense_of, tf_dtype
 from gateway.formats.savedmodel.build.ops import load_all
@@ -35,13 +37,20 @@ class Port:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be written."""
+    """What is to be written. No ports are all of the graph's."""
 
-    inputs: Sequence[Port] = ()  # () is all of the graph's
+    inputs: Sequence[Port] = ()
     outputs: Sequence[Port] = ()
-    signature: str = SERVING_DEFAULT
-    trainable: bool = False
-    frozen: bool = False
+    options: SavedModelOptions = field(default_factory=SavedModelOptions)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written: transposes that are left in the graph, variables, versions of packages."""
+
+    transposes: int
+    variables: int
+    versions: dict[str, str]
 
 
 class Module(tf.Module):  # type: ignore[misc]  # tensorflow has no types
@@ -62,7 +71,7 @@ class Model:
         self.arrays = _arrays(model, path.parent)
         self.proto = own_graph(model)
         self.wish = wish
-        self.weights = Weights(trainable=wish.trainable, frozen=wish.frozen)
+        self.weights = Weights(trainable=wish.options.trainable, frozen=wish.options.frozen)
         shown = [value for value in self.proto.graph.input if value.name not in self.arrays]
         self.values = {value.name: value for value in shown}
         self.inputs = list(wish.inputs) or [Port(value.name, value.name) for value in shown]
@@ -90,14 +99,68 @@ class Model:
         return tf.TensorSpec(sizes, tf_dtype(kind.elem_type), name=port.name)
 
 
-def save(path: Path, folder: Path, wish: Wish | None = None) -> Model:
+def save(path: Path, folder: Path, wish: Wish | None = None) -> Made:
     """Write the SavedModel of an ONNX file into `folder`. Errors: ConversionError, UnsupportedOps."""
     model = Model(path, wish or Wish())
+    options = model.wish.options
     function = model.function()
     module = Module()
     module.weights = list(model.weights.variables.values())
-    tf.saved_model.save(module, str(folder), signatures={model.wish.signature: function})
-    return model
+    tf.saved_model.save(module, str(folder), signatures=dict.fromkeys(options.signatures, function))
+    if (options.method, options.tags) != (PREDICT, (SERVE,)):
+        _relabel(folder, options)
+    return _made(function, model)
+
+
+def freeze(path: Path, folder: Path, wish: Wish) -> Made:
+    """Write GRAPH_FILE, a plain GraphDef; placeholders and outputs are called `graph_name` of their public names.
+
+    Errors: ConversionError where two names become one, and as `save`.
+    """
+    model = Model(path, wish)
+    function = model.function()
+    by_name = {tensor.op.get_attr("_user_specified_name").decode(): tensor for tensor in function.inputs}
+    names = [graph_name(port.name) for port in (*model.inputs, *model.outputs)]
+    if len(set(names)) != len(names):
+        raise ConversionError(
+            f"two tensors would have one name in the graph: {', '.join(sorted(names))}.",
+            hint="Give them other names: --input ALIAS=NAME:DTYPE[SHAPE], --output ALIAS=NAME.",
+        )
+    with tf.Graph().as_default() as graph:
+        fed = {}
+        for port in model.inputs:
+            inner = by_name[port.name]
+            fed[inner.name] = tf.compat.v1.placeholder(inner.dtype, inner.shape, name=graph_name(port.name))
+        wanted = [function.structured_outputs[port.name].name for port in model.outputs]
+        found = tf.import_graph_def(function.graph.as_graph_def(), fed, wanted, name="model")
+        for port, tensor in zip(model.outputs, found):
+            tf.identity(tensor, name=graph_name(port.name))
+    (folder / GRAPH_FILE).write_bytes(graph.as_graph_def().SerializeToString())
+    return _made(function, model)
+
+
+def _made(function: Any, model: Model) -> Made:
+    """Counts over the graph and the functions it calls: bodies of branches and loops are among them."""
+    definition = function.graph.as_graph_def()
+    nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
+    versions = {"tensorflow": tf.__version__, "onnx": onnx.__version__}
+    return Made(sum(node.op == "Transpose" for node in nodes), len(model.weights.variables), versions)
+
+
+def _relabel(folder: Path, options: SavedModelOptions) -> None:
+    """TensorFlow's writer knows one method and one tag; the file says what was asked for."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(path.read_bytes())
+    for meta in saved.meta_graphs:
+        del meta.meta_info_def.tags[:]
+        meta.meta_info_def.tags.extend(options.tags)
+        for key in options.signatures:
+            meta.signature_def[key].method_name = options.method
+    path.write_bytes(saved.SerializeToString())
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # it is of the file as TensorFlow wrote it
 
 
 def _held(tensor: Any, last: bool) -> Value:

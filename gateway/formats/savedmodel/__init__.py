@@ -1,0 +1,1 @@
+"""TensorFlow's SavedModel: what ONNX becomes where `target = "savedmodel"` (hop.py, build/)."""
