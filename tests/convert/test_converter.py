@@ -263,8 +263,8 @@ def test_inspect(converter: Converter) -> None:
 
 
 def test_a_road_that_is_not_there(convert: Convert) -> None:
-    with pytest.raises(MissingHop, match="ONNX cannot be converted to savedmodel"):
-        convert("matmul", ModelOptions(target="savedmodel"))
+    with pytest.raises(MissingHop, match="ONNX cannot be converted to native"):
+        convert("matmul", ModelOptions(target="native"))
 
 
 def test_an_error_of_the_converter_crosses_the_process(convert: Convert) -> None:

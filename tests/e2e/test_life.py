@@ -101,7 +101,7 @@ BAD = {
         {"1/m.onnx": WHOLE, "1/model.toml": b"verfy = 'off'"}, ("verfy", "verify"), "ModelTomlError"
     ),
     "no road to the target yet": Bad(
-        {"1/m.onnx": WHOLE, "1/model.toml": b"target = 'savedmodel'"}, ("savedmodel",), "MissingHop"
+        {"1/m.onnx": WHOLE, "1/model.toml": b"target = 'native'"}, ("native",), "MissingHop"
     ),
     "output that is not there": Bad(
         {"1/m.onnx": WHOLE, "1/model.toml": b"[[outputs]]\nname = 'yy'"}, ("yy",), "ConversionError"

@@ -56,9 +56,10 @@ def loop(
     if any(not isinstance(item, Value) for item in carried):
         return _unrolled(build, node, rounds, condition, list(carried), scope)
     start = [item.tensor for item in carried]
+    loosened = _invariants(build, node, body, start, scope)
     most = None if rounds is None else tf.cast(tf.reshape(rounds.tensor, []), tf.int64)
     holds = tf.constant(True) if condition is None else tf.reshape(condition.tensor, [])
-    piles = _piles(build, node, body, start, len(carried), scans, scope)
+    piles = _piles(build, node, body, loosened, start, scans, scope)
 
     def goes_on(number: Any, holds: Any, state: Any, piles: Any) -> Any:
         return holds if most is None else holds & (number < most)
@@ -71,7 +72,6 @@ def loop(
         grown = [pile.write(place, tensor) for pile, tensor in zip(piles, fresh)]
         return number + 1, tf.reshape(made[0], []), made[1 : 1 + len(state)], grown
 
-    loosened = _invariants(build, node, body, start, scope)
     _, _, state, piles = tf.while_loop(
         goes_on,
         step,
@@ -81,23 +81,31 @@ def loop(
     return (*state, *[pile.stack() for pile in piles])
 
 
-def _traced(build: Builder, node: Node, body: Any, start: Sequence[Any], scope: Mapping[str, Item]) -> list[Any]:
+def _traced(
+    build: Builder, node: Node, body: Any, shapes: Sequence[Any], start: Sequence[Any], scope: Mapping[str, Item]
+) -> list[Any]:
     """TensorSpecs of what one round makes; traced in a graph of its own and thrown away."""
 
     def once(*state: Any) -> list[Any]:
         feeds = [Value(tf.constant(0, tf.int64)), Value(tf.constant(True)), *[Value(tensor) for tensor in state]]
         return _tensors(build.body(body, feeds, scope), node)
 
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in start]
+    specs = [tf.TensorSpec(shape, tensor.dtype) for shape, tensor in zip(shapes, start)]
     return list(tf.function(once, autograph=False).get_concrete_function(*specs).structured_outputs)
 
 
 def _piles(
-    build: Builder, node: Node, body: Any, start: Sequence[Any], carried: int, scans: int, scope: Mapping[str, Item]
+    build: Builder,
+    node: Node,
+    body: Any,
+    shapes: Sequence[Any],
+    start: Sequence[Any],
+    scans: int,
+    scope: Mapping[str, Item],
 ) -> list[Any]:
     if not scans:
         return []
-    made = _traced(build, node, body, start, scope)[1 + carried :]
+    made = _traced(build, node, body, shapes, start, scope)[1 + len(start) :]
     return [tf.TensorArray(tensor.dtype, 0, dynamic_size=True, element_shape=tensor.shape) for tensor in made]
 
 
@@ -105,13 +113,7 @@ def _invariants(build: Builder, node: Node, body: Any, start: Sequence[Any], sco
     """Shapes that hold in every round: a size that a round changes is free."""
     shapes = [tensor.shape for tensor in start]
     for _ in range(3):
-        specs = [tf.TensorSpec(shape, tensor.dtype) for shape, tensor in zip(shapes, start)]
-
-        def once(*state: Any) -> list[Any]:
-            feeds = [Value(tf.constant(0, tf.int64)), Value(tf.constant(True)), *[Value(tensor) for tensor in state]]
-            return _tensors(build.body(body, feeds, scope), node)
-
-        made = tf.function(once, autograph=False).get_concrete_function(*specs).structured_outputs[1 : 1 + len(start)]
+        made = _traced(build, node, body, shapes, start, scope)[1 : 1 + len(start)]
         joined = [_joined(shape, tensor.shape) for shape, tensor in zip(shapes, made)]
         if [s.as_list() if s.rank is not None else None for s in joined] == [
             s.as_list() if s.rank is not None else None for s in shapes
