@@ -15,7 +15,6 @@ Rule 4: a Job that dies over the artifact is an error of the Job; one that dies 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -165,9 +165,11 @@ def causal_conv_with_state(
     shape = tf.shape(tensor)
     before = past.tensor if past is not None else tf.zeros(tf.stack([shape[0], shape[1], taps - 1]), tensor.dtype)
     whole = tf.concat([before, tensor], 2)
-    weights, length = w.tensor, shape[2]
-    total = tf.add_n([whole[:, :, tap : tap + length] * weights[None, :, 0, tap, None] for tap in range(taps)])
-    total = total if b is None else total + b.tensor[None, :, None]
+    weights, length = tf.cast(w.tensor, tf.float32), shape[2]
+    whole_wide = tf.cast(whole, tf.float32)
+    total = tf.add_n([whole_wide[:, :, tap : tap + length] * weights[None, :, 0, tap, None] for tap in range(taps)])
+    total = total if b is None else total + tf.cast(b.tensor, tf.float32)[None, :, None]
+    total = tf.cast(total, tensor.dtype)
     if node.get("activation", "none") in ("silu", "swish"):
         wide = tf.cast(total, tf.float32)
         total = tf.cast(wide * tf.sigmoid(wide), tensor.dtype)

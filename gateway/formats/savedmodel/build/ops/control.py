@@ -86,11 +86,12 @@ def _traced(
 ) -> list[Any]:
     """TensorSpecs of what one round makes; traced in a graph of its own and thrown away."""
 
-    def once(*state: Any) -> list[Any]:
-        feeds = [Value(tf.constant(0, tf.int64)), Value(tf.constant(True)), *[Value(tensor) for tensor in state]]
+    def once(number: Any, holds: Any, *state: Any) -> list[Any]:
+        feeds = [Value(number), Value(holds), *[Value(tensor) for tensor in state]]
         return _tensors(build.body(body, feeds, scope), node)
 
-    specs = [tf.TensorSpec(shape, tensor.dtype) for shape, tensor in zip(shapes, start)]
+    specs = [tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.bool)]
+    specs += [tf.TensorSpec(shape, tensor.dtype) for shape, tensor in zip(shapes, start)]
     return list(tf.function(once, autograph=False).get_concrete_function(*specs).structured_outputs)
 
 

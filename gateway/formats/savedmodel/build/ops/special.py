@@ -10,7 +10,6 @@ import tensorflow as tf
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
 from gateway.formats.savedmodel.build.node import Node, tf_dtype
 from gateway.formats.savedmodel.build.ops.elementwise import unary
-from gateway.formats.savedmodel.build.ops.shape import integers
 from gateway.formats.savedmodel.build.values import Value
 from gateway.graph.registry import op
 
@@ -70,27 +69,24 @@ def bit_cast(build: Builder, node: Node, x: Value) -> Any:
 def mel_weight_matrix(
     build: Builder, node: Node, bins: Value, length: Value, rate: Value, low: Value, high: Value
 ) -> Any:
-    """Triangles over the bins of a spectrum, evenly spaced on the mel scale; all inputs must be known."""
-    known = [integers(value) for value in (bins, length, rate)]
-    if None in known or low.array is None or high.array is None:
-        raise ValueError("MelWeightMatrix with inputs that are computed at run time")
-    count, dft, hertz = (row[0] for row in known if row is not None)
-    kind = tf_dtype(node.get("output_datatype", 1)).as_numpy_dtype
-    edges = [
-        2595 * np.log10(1 + float(value.array.reshape(-1)[0]) / 700) for value in (low, high) if value.array is not None
-    ]
-    mels = np.arange(count + 2) * ((edges[1] - edges[0]) / (count + 2)) + edges[0]
-    places = ((dft + 1) * (700 * (10 ** (mels / 2595) - 1)) // hertz).astype(int)
-    made = np.zeros((dft // 2 + 1, count))
-    for number in range(count):
-        left, middle, right = places[number : number + 3]
-        if middle == left:
-            made[middle, number] = 1
-        for row in range(left, middle + 1) if middle > left else ():
-            made[row, number] = (row - left) / (middle - left)
-        for row in range(middle, right):
-            made[row, number] = (right - row) / (right - middle)
-    return made.astype(kind)
+    """Triangles over the bins of a spectrum, evenly spaced on the mel scale (2595 log10(1 + f / 700))."""
+    count, dft, hertz = (tf.cast(tf.reshape(value.tensor, []), tf.int64) for value in (bins, length, rate))
+    ends = [tf.cast(tf.reshape(value.tensor, []), tf.float64) for value in (low, high)]
+    start, end = (2595 * tf.math.log1p(f / 700) / np.log(10) for f in ends)
+    step = (end - start) / tf.cast(count + 2, tf.float64)
+    mels = tf.cast(tf.range(count + 2), tf.float64) * step + start
+    edges = tf.cast(dft + 1, tf.float64) * (700 * tf.math.expm1(mels / 2595 * np.log(10)))
+    places = tf.cast(tf.floor(edges / tf.cast(hertz, tf.float64)), tf.int64)
+    left, middle, right = places[None, :-2], places[None, 1:-1], places[None, 2:]
+    rows = tf.range(dft // 2 + 1)[:, None]
+
+    def part(over: Any, under: Any) -> Any:
+        return tf.math.divide_no_nan(tf.cast(over, tf.float64), tf.cast(under, tf.float64))
+
+    rising = tf.where((rows >= left) & (rows <= middle), part(rows - left, middle - left), 0)
+    made = tf.where(middle == left, tf.cast(rows == middle, tf.float64), rising)
+    made = tf.where((rows >= middle) & (rows < right), part(right - rows, right - middle), made)
+    return tf.cast(made, tf_dtype(node.get("output_datatype", 1)))
 
 
 def _window(node: Node, size: Value, weights: tuple[float, ...]) -> Any:

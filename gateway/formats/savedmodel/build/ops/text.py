@@ -36,8 +36,8 @@ def string_split(build: Builder, node: Node, x: Value) -> Any:
         pieces = tf.strings.split(flat, delimiter, maxsplit=-1 if most is None else most)
     else:
         pieces = tf.strings.split(tf.strings.strip(flat), maxsplit=-1 if most is None else most)
-        lengths = tf.strings.length(tf.strings.strip(flat))
-        pieces = tf.ragged.boolean_mask(pieces, tf.ones_like(pieces, tf.bool) & (lengths > 0)[:, None])
+        # A blank string has one empty piece there, and so has a string with fewer pieces than were allowed.
+        pieces = tf.ragged.boolean_mask(pieces, tf.strings.length(pieces) > 0)
     shape = tf.shape(tensor)
     whole = pieces.to_tensor("")
     counts = tf.reshape(tf.cast(pieces.row_lengths(), tf.int64), shape)

@@ -166,30 +166,36 @@ def non_max_suppression(
 @op(TARGET, "Col2Im")
 def col2im(build: Builder, node: Node, x: Value, size: Value, block: Value) -> Any:
     """Columns of patches added up into the picture they were cut from."""
-    kernel, picture = integers(block), integers(size)
-    if kernel is None or picture is None:
-        raise ValueError("sizes that are computed at run time")
-    spatial = len(kernel)
+    spatial = block.shape[0]
+    if spatial is None:
+        raise ValueError("a block of unknown rank")
     strides, dilations = node.get("strides", [1] * spatial), node.get("dilations", [1] * spatial)
     pads = node.get("pads", [0] * 2 * spatial)
+    kernel = [_entry(block, axis) for axis in range(spatial)]
+    picture = [_entry(size, axis) for axis in range(spatial)]
     wide = [picture[a] + pads[a] + pads[a + spatial] for a in range(spatial)]
     counts = [(wide[a] - dilations[a] * (kernel[a] - 1) - 1) // strides[a] + 1 for a in range(spatial)]
-    batch = tf.shape(x.tensor)[0]
-    channels = int(x.shape[1] or 0) // int(np.prod(kernel))
-    columns = tf.reshape(x.tensor, tf.stack([batch, channels, *kernel, *counts]))
-    # Where each element goes, known now: one scatter along the flat picture.
-    where = np.zeros([*kernel, *counts], np.int64)
+    shape = tf.shape(x.tensor, out_type=tf.int64)
+    batch, channels = shape[0], shape[1] // tf.reduce_prod(tf.cast(tf.stack(kernel), tf.int64))
+    # Where each element goes in the flat picture: one sum over segments.
+    where: Any = tf.zeros([1] * (2 * spatial), tf.int64)
     for axis in range(spatial):
-        taps = np.arange(kernel[axis]) * dilations[axis]
-        starts = np.arange(counts[axis]) * strides[axis]
-        shape = [1] * (2 * spatial)
-        one, other = list(shape), list(shape)
-        one[axis], other[axis + spatial] = kernel[axis], counts[axis]
-        where = where * wide[axis] + taps.reshape(one) + starts.reshape(other)
-    rows = tf.transpose(tf.reshape(columns, tf.stack([batch * channels, where.size])))
-    flat = tf.math.unsorted_segment_sum(rows, where.reshape(-1), int(np.prod(wide)))
-    whole = tf.reshape(tf.transpose(flat), tf.stack([batch, channels, *wide]))
+        taps = tf.range(tf.cast(kernel[axis], tf.int64)) * dilations[axis]
+        starts = tf.range(tf.cast(counts[axis], tf.int64)) * strides[axis]
+        one = [-1 if a == axis else 1 for a in range(2 * spatial)]
+        other = [-1 if a == axis + spatial else 1 for a in range(2 * spatial)]
+        where = where * tf.cast(wide[axis], tf.int64) + tf.reshape(taps, one) + tf.reshape(starts, other)
+    rows = tf.transpose(tf.reshape(x.tensor, tf.stack([batch * channels, tf.size(where, out_type=tf.int64)])))
+    total = tf.reduce_prod(tf.cast(tf.stack(wide), tf.int64))
+    flat = tf.math.unsorted_segment_sum(rows, tf.reshape(where, [-1]), total)
+    whole = tf.reshape(tf.transpose(flat), tf.stack([batch, channels, *[tf.cast(n, tf.int64) for n in wide]]))
     return whole[(slice(None), slice(None), *[slice(pads[a], pads[a] + picture[a]) for a in range(spatial)])]
+
+
+def _entry(value: Value, axis: int) -> Any:
+    """A number where it is known, else an int64 scalar."""
+    known = integers(value)
+    return tf.cast(value.tensor[axis], tf.int64) if known is None else known[axis]
 
 
 @op(TARGET, "DeformConv")
