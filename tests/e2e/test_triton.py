@@ -75,6 +75,7 @@ def check_health_and_index(found: dict[str, Any]) -> None:
     assert all(after[name] == {"name": name, "version": "1", "state": "READY"} for name in KINDS)
     assert after["simple_sequence"]["state"] == "UNAVAILABLE"
     assert SEQUENCE in after["simple_sequence"]["reason"]
+    assert found["ready with a failed model"] is True
     assert found["model ready"] == [True, False, False]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import http.client
 import json
 import logging
 import os
+import socket
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from gateway.config import Settings
 from gateway.core.dtypes import Tensors
 from gateway.core.signature import Signature, parse_spec
 from gateway.errors import (
@@ -801,3 +805,45 @@ def test_unload_knows_one_parameter(servers: Running) -> None:
 
 def test_models_are_listed_as_kserve_does(servers: Running) -> None:
     assert "vector" in call(servers, "/v2/models").json["models"]
+
+
+@contextlib.contextmanager
+def counting(address: str) -> Iterator[tuple[str, list[int]]]:
+    """A forwarder to `address` that counts the bytes that come back: (its own address, [count])."""
+    count = [0]
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, _, port = address.rpartition(":")
+
+    def forward(source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                count[0] += len(data) if counted else 0
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            server = socket.create_connection((host, int(port)))
+            threading.Thread(target=forward, args=(client, server, False), daemon=True).start()
+            with client, server:
+                forward(server, client, True)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}", count
+    finally:
+        listener.close()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("setting", ["none", "gzip", "deflate"])
+def test_grpc_answers_are_compressed_when_the_setting_says_so(setting: str) -> None:
+    request = request_of("vector", np.zeros(50_000, np.float32), "FP32").SerializeToString()
+    with running(Settings(grpc_compression=setting), models=models()) as live:
+        with counting(live.addresses["grpc"]) as (address, count), grpc.insecure_channel(address) as channel:
+            answer = channel.unary_unary(SERVICE + "ModelInfer")(request, timeout=20)
+        found = message("inference.ModelInferResponse").FromString(answer)
+        assert found.raw_output_contents[0] == bytes(200_000)
+        assert (count[0] < 20_000) == (setting != "none"), count

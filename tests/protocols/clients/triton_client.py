@@ -81,6 +81,7 @@ async def main():
     answer["absent"] = await failed(lambda: client.load_model("nobody"))
     index = plain(await got(client.get_model_repository_index()))
     answer["index after"] = index if REST else index["models"]
+    answer["ready with a failed model"] = await got(client.is_server_ready())
     answer["model ready"] = [await got(client.is_model_ready(n)) for n in ("simple", "simple_sequence", "nobody")]
     answer["metadata"] = plain(await got(client.get_model_metadata("simple")))
     config = plain(await got(client.get_model_config("simple")))
