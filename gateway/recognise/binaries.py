@@ -88,6 +88,7 @@ MAGICS: tuple[tuple[int, bytes, str, Say, int], ...] = (
     (0, b"\xb7\x9c\x04\x05\x4f\x8d\xe5\xf7", "tvm-params", _nothing, 32),
     (0, b"\x4e\xef", "nnef", lambda b: "tensor file", 128),
     (0, b"\x01HEF", "hailo", lambda b: "HEF", 32),
+    (64, b"\xef\xbe\xad\xde", "coreml-weights", _u32(4, "blob format {}"), 128),
     (0, b"\x7fELF", "elf", _nothing, 64),
     (0, b"\xcf\xfa\xed\xfe", "mach-o", _nothing, 64),
     (0, b"\x28\xb5\x2f\xfd", "zstd", _nothing, 12),
@@ -173,7 +174,8 @@ def safetensors(blob: Blob) -> Iterator[Finding]:
     if not 2 <= length <= 100 << 20:
         return
     names = re.findall(rb'"([^"]{1,200})":\s*\{"dtype":\s*"(\w+)",\s*"shape":\s*\[', head)
-    if not names and b'"__metadata__"' not in head and not (length == 2 and head[8:10] == b"{}"):
+    empty = length <= 64 and head[8 : 8 + length].rstrip() == b"{}"
+    if not names and b'"__metadata__"' not in head and not empty:
         return
     said = f"a header of {length} bytes of JSON at 8"
     if names:
@@ -292,7 +294,7 @@ def ubjson(blob: Blob) -> Iterator[Finding]:
     if key not in (b"learner", b"version", b"Config"):
         return
     whole = b"version" in blob.tail(256) and blob.tail(1) in (b"}", b"]")
-    version = re.search(rb"version\[(?:\$i#L\0{7}\x03|)(?:\x69)?(.)(?:\x69)?(.)(?:\x69)?(.)", blob.tail(256), re.DOTALL)
+    version = re.search(rb"version\[#L\0{7}\x03i(.)i(.)i(.)", blob.tail(256), re.DOTALL)
     said = ".".join(str(part[0]) for part in version.groups()) if version else ""
     finding = Finding("xgboost", f"UBJSON {said}".strip(), 1.0, f"UBJSON whose first key is {key.decode()!r}")
     yield finding if whole else finding.cut("it does not end as it should")
@@ -375,7 +377,11 @@ def named_guesses(blob: Blob) -> Iterator[Finding]:
     version = re.match(rb"([\x05-\x0c])\0\0\0(\d+\.\d+\.\d+)\0", head)
     if version and base.endswith((".vw", ".model", ".bin", ".reg")):
         yield Finding("vowpal-wabbit", version[2].decode(), 0.7, "a version as text behind its length, and the name")
-    if base.endswith((".dat", ".svm")) and _dlib(head):
+    net = re.match(rb"\x01\x01\x01(.)(loss_\w{2,40})", head, re.DOTALL)
+    if net and net[1][0] <= len(net[2]):
+        said = net[2][: net[1][0]].decode()
+        yield Finding("dlib", "network", 1.0, f"version 1 in dlib's form, then the text {said!r}")
+    elif base.endswith((".dat", ".svm")) and _dlib(head):
         yield Finding("dlib", "", 0.6, "numbers in dlib's form (a count of bytes, then the bytes), and the name")
     if head[:2] == b"MZ" and b"PE\0\0" in head[:1024]:
         yield Finding("pe", "", 1.0, "'MZ' at 0 and a PE header")
@@ -426,9 +432,7 @@ def mnn(blob: Blob) -> Iterator[Finding]:
     operators, names = table.count(3), table.first_text(7)
     if operators and names and table.tables(3, 1) and blob.head[4:8] not in (b"TFL3",):
         sure = 0.9 if blob.base.endswith(".mnn") else 0.6
-        yield Finding(
-            "mnn", table.text(11), sure, f"a flatbuffer with {operators} operators and tensor names from {names!r} on"
-        )
+        yield Finding("mnn", "", sure, f"a flatbuffer with {operators} operators and tensor names from {names!r} on")
 
 
 def armnn(blob: Blob) -> Iterator[Finding]:

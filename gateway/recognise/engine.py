@@ -17,10 +17,11 @@ from pathlib import Path
 from gateway.recognise import archives, binaries, containers, folders, jsons, pickles, protobufs, texts
 from gateway.recognise.answer import PLAUSIBLE, Answer, Finding
 from gateway.recognise.blob import Blob, BytesBlob, FileBlob
+from gateway.recognise.registry import KINDS
 
 MAX_FILES = 256
 MAX_DEPTH = 2
-_GENERIC = {"pickle", "hdf5", "npz", "zip", "tar", "gzip", "bzip2", "xz", "joblib-z"}
+_GENERIC = {"pickle", "hdf5", "npz", "zip", "tar", "gzip", "bzip2", "xz", "joblib-z", "java-serialised"}
 
 Recogniser = Callable[[Blob], Iterator[Finding]]
 
@@ -130,7 +131,8 @@ def _archive(blob: Blob, listing: archives.Listing, strict: bool, depth: int, wh
     )
     if inside is not None:
         said += f"; {inside.main or 'it'}: {inside.evidence}"
-    finding = Finding(listing.kind, version, 0.9, said, inside=inside)
+    more = KINDS["xz"].next if version in ("bzip2", "xz") else ""
+    finding = Finding(listing.kind, version, 0.9, said, next=more, inside=inside)
     return finding if listing.whole else finding.cut("it has no end: it is cut short")
 
 

@@ -94,6 +94,7 @@ def _join(pair: Pair, found: list[Finding], names: tuple[str, ...]) -> list[Find
             claimed = fits[:1]
         if not claimed:
             continue
+        claimed += [f"{name}.info" for name in claimed if f"{name}.info" in names]  # Paddle's note about parameters
         whole = graph.whole and all(f.whole for f in mine)
         note = "" if whole or not graph.whole else "; the weights are cut short"
         joined = replace(

@@ -52,13 +52,13 @@ def mxnet(data: Json, blob: Blob) -> Iterator[Finding]:
             1.0,
             f"JSON with nodes, arg_nodes and heads; {len(nodes)} nodes; no .params with it",
         )
-    elif (
-        not data.whole
-        and "op" in nodes[0]
-        and nodes[0].get("op") == "null"
-        and set(data.keys) <= {"nodes", "arg_nodes"}
-    ):
-        yield Finding("mxnet", "", 0.7, "JSON that starts with nodes, the first a variable")
+    elif not data.whole and nodes[0].get("op") == "null" and set(data.keys) <= {"nodes", "arg_nodes"}:
+        said = "JSON that starts with nodes, the first a variable"
+        if any(node.get("op") not in ("null", None) for node in nodes):
+            yield Finding("mxnet", "", 0.7, said)
+        else:
+            yield Finding("mxnet", "", 0.6, f"{said}; no operator was seen")
+            yield Finding("tvm-graph", "", 0.6, f"{said}; no operator was seen")
 
 
 def tfjs(data: Json, blob: Blob) -> Iterator[Finding]:
@@ -149,8 +149,9 @@ def graphs(data: Json, blob: Blob) -> Iterator[Finding]:
                 f"JSON with node, the first is {node['op'][:40]}",
                 next="Save it as binary: tf.io.write_graph(graph_def, '.', 'model.pb', as_text=False).",
             )
-    if data.has("irVersion") and isinstance(data.at("graph"), dict):
-        yield Finding("onnx-text", f"JSON, IR {str(data['irVersion'])[:4]}", 1.0, "JSON with irVersion and graph")
+    for version, operator in (("ir_version", "op_type"), ("irVersion", "opType")):
+        if data.has(version) and operator in _first(data.at("graph", "node")):
+            yield Finding("onnx-text", f"JSON, IR {str(data[version])[:4]}", 1.0, f"JSON with {version} and graph")
 
 
 def settings(data: Json, blob: Blob) -> Iterator[Finding]:

@@ -163,5 +163,8 @@ def _version(kind: str, found: Opcodes, blob: Blob) -> str:
     for key, value in zip(found.texts, found.texts[1:], strict=False):
         if key == "_sklearn_version" and re.fullmatch(r"[\d.]+\w*", value):
             return value
-    last = re.search(rb"_sklearn_version.{0,4}?\x8c.(\d+\.\d+[\w.]*?)\x94", blob.tail(512), re.DOTALL)
+    # joblib's raw arrays end the scan early: the first estimator's version stands somewhere behind them.
+    last = re.search(
+        rb"_sklearn_version\x94\x8c.(\d+\.\d+[\w.]*?)\x94", blob.read(0, 1 << 20) + blob.tail(1 << 16), re.DOTALL
+    )
     return last[1].decode() if last else ""

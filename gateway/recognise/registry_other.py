@@ -14,7 +14,12 @@ def _export(how: str) -> str:
 
 
 _ORIGINAL = _export("Drop the model that it was made from, in ONNX or a format that `gateway formats` lists.")
+<<<<<<< HEAD
 _UNPACK = "Unpack it into model_repo/NAME/1/: zip, tar and tar.gz are taken as the folder inside, other packers and archives in archives are not."
+=======
+_UNPACKED = "A drop of it is unpacked and taken for what it holds; nothing that is known was seen in it."
+_UNPACK = "Unpack it and drop what it holds: only zip, tar and tar.gz are unpacked here."
+>>>>>>> 9671ed7 (Formats are a page: 170 kinds by name, proven on real files; make recognise)
 
 FAMILIES: dict[str, list[Row]] = {
     "Apple": [
@@ -135,9 +140,9 @@ FAMILIES: dict[str, list[Row]] = {
         ("bentoml", "BentoML model", "model.yaml", "code", "Drop the model itself, which lies beside model.yaml."),
         ("triton-repository", "Triton model repository entry", "config.pbtxt", "-data",
          "config.pbtxt is not read here yet: drop the model file of its version folder (1/model.onnx)."),
-        ("zip", "zip archive", ".zip", "-data", _UNPACK),
-        ("tar", "tar archive", ".tar", "-data", _UNPACK),
-        ("gzip", "gzip", ".gz .tgz", "-data", _UNPACK),
+        ("zip", "zip archive", ".zip", "-data", _UNPACKED),
+        ("tar", "tar archive", ".tar .tgz .tar.gz", "-data", _UNPACKED),
+        ("gzip", "gzip", ".gz", "-data", _UNPACK),
         ("bzip2", "bzip2", ".bz2 .tbz2", "-data", _UNPACK),
         ("xz", "xz", ".xz", "-data", _UNPACK),
         ("zstd", "Zstandard", ".zst", "-data", _UNPACK),

@@ -22,7 +22,7 @@ FAMILIES: dict[str, list[Row]] = {
     ],
     "Caffe": [
         ("caffe", "Caffe", ".caffemodel .prototxt", "data",
-         "Caffe is not converted here yet; export it to ONNX (for instance with OpenVINO 2022 or MMdnn's caffe emitter) and drop the .onnx file."),
+         "Caffe is not converted here yet; tools such as caffe-onnx write an ONNX file from it, which is served."),
         ("caffe-solver", "Caffe solver settings", ".prototxt", "-data",
          "It says how to train; drop the deploy .prototxt and its .caffemodel."),
         ("caffe-mean", "Caffe mean image (BlobProto)", ".binaryproto", "-data",

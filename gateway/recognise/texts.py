@@ -108,10 +108,14 @@ def _ncnn(rows: list[list[bytes]]) -> Iterator[Finding]:
     first, second = rows[0], rows[1] if len(rows) > 1 else []
     if first == [b"7767517"]:
         theirs = (b"pnnx.", b"nn.", b"F.", b"torch.", b"Tensor.")
-        pnnx = any(row and row[0].startswith(theirs) for row in rows[2:])
+        layers = [row for row in rows[2:] if len(row) >= 4]
         said = "the first line is 7767517, the second counts layers and blobs"
-        finding = Finding("pnnx" if pnnx else "ncnn", "7767517", 1.0, said)
-        yield finding if len(second) == 2 else finding.cut("no counts behind it")
+        if layers and len(second) == 2:
+            pnnx = any(row[0].startswith(theirs) for row in layers)
+            yield Finding("pnnx" if pnnx else "ncnn", "7767517", 1.0, said)
+        else:
+            for kind in ("ncnn", "pnnx"):
+                yield Finding(kind, "7767517", 0.6, "the first line is 7767517").cut("no layers behind it")
     elif len(first) == 2 and all(n.isdigit() for n in first) and len(second) >= 4:
         layer = re.fullmatch(rb"[A-Z]\w+", second[0])
         if layer and second[2].isdigit() and second[3].isdigit():
