@@ -113,6 +113,7 @@ AT_WORK_ELSEWHERE = {
     "client-tfs": "tests/protocols/test_official_clients.py",
     "client-ovms": "tests/protocols/test_official_clients.py",
     "fuzz": "make fuzz",
+    "writers": "make recognise",
 }
 
 

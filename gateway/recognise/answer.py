@@ -45,7 +45,8 @@ class Finding:
     @property
     def what_next(self) -> str:
         if self.inside and self.kind in UNPACKED and not self.next:
-            return self.inside.what_next
+            nested = self.inside.inside is not None or self.inside.kind in UNPACKED
+            return KINDS["xz"].next if nested else self.inside.what_next
         return self.next or self.row.next
 
     def cut(self, why: str) -> Finding:

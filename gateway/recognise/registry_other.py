@@ -14,12 +14,11 @@ def _export(how: str) -> str:
 
 
 _ORIGINAL = _export("Drop the model that it was made from, in ONNX or a format that `gateway formats` lists.")
-<<<<<<< HEAD
-_UNPACK = "Unpack it into model_repo/NAME/1/: zip, tar and tar.gz are taken as the folder inside, other packers and archives in archives are not."
-=======
 _UNPACKED = "A drop of it is unpacked and taken for what it holds; nothing that is known was seen in it."
-_UNPACK = "Unpack it and drop what it holds: only zip, tar and tar.gz are unpacked here."
->>>>>>> 9671ed7 (Formats are a page: 170 kinds by name, proven on real files; make recognise)
+_UNPACK = (
+    "Unpack it and drop what it holds: zip, tar and tar.gz are taken as the folder inside, other packers and archives in "
+    "archives are not."
+)
 
 FAMILIES: dict[str, list[Row]] = {
     "Apple": [
