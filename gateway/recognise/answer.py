@@ -33,6 +33,11 @@ class Finding:
     next: str = ""
     inside: Finding | None = None
 
+    def __post_init__(self) -> None:
+        """Names and texts of the file go into what is said of it, and that into logs and terminals."""
+        for name in ("version", "evidence", "next"):
+            object.__setattr__(self, name, _printable(getattr(self, name)))
+
     @property
     def row(self) -> Kind:
         return KINDS[self.kind]
@@ -67,6 +72,10 @@ class Finding:
             "next": self.what_next,
             "inside": self.inside.to_json() if self.inside else None,
         }
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def recognise(data: bytes) -> None:
     answer = recognise_bytes(data[1:], FILES[data[0] % len(FILES)] if data else "", strict=True)
     for finding in answer.findings:
         assert 0 <= finding.confidence <= 1
-        assert finding.evidence.isprintable()
+        assert f"{finding.evidence}{finding.version}{finding.what_next}{finding.title}".isprintable()
 
 
 # -- formats -------------------------------------------------------------------------------------
