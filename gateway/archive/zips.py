@@ -34,6 +34,7 @@ ENCRYPTED = 0x0001 | 0x0040 | 0x2000  # with a password, strongly, with a hidden
 PATCHED, DESCRIPTOR = 0x0020, 0x0008
 TOLD_BY_BOTH = ENCRYPTED | PATCHED | DESCRIPTOR
 MAX32, MAX16 = 0xFFFFFFFF, 0xFFFF
+MAXIMA = (MAX16, MAX16, MAX16, MAX16, MAX32, MAX32)  # of the end record's numbers: look in the wide one
 ZIP64, UNICODE_PATH = 0x0001, 0x7075  # ids of extra fields
 MAX_DIRECTORY = 64 << 20  # bytes of the central directory that are read at all
 MAX_GAP = 1 << 16  # bytes of zeros that may align members
@@ -149,13 +150,19 @@ class _Reader:
         if b"PK\5\6" in tail[place + 4 :]:
             self.broken("its comment holds another end record: two readers would see two archives")
             return None
-        _, disk, disk_of, here, count, size, offset, _ = END.unpack_from(tail, place)
+        _, *told, _ = END.unpack_from(tail, place)
         end = tail_at + place
-        if MAX32 in (size, offset) or MAX16 in (here, count):
-            wide = self.directory64(end)
-            if wide is None:
+        located = self.at(end - LOCATOR.size, 4) == b"PK\6\7" if end >= LOCATOR.size else False
+        if located or MAX32 in told[4:] or MAX16 in told[2:4]:
+            found = self.directory64(end)
+            if found is None:
                 return None
-            disk, disk_of, here, count, size, offset, end = wide
+            told, wide, end = found[:6], told, found[6]
+            # Some writers (torch's) always add the wide record: it must say the same where both can.
+            if any(short not in (long, most) for short, long, most in zip(wide, told, MAXIMA, strict=True)):
+                self.broken("its two end records differ: two readers would see two archives")
+                return None
+        disk, disk_of, here, count, size, offset = told
         if disk or disk_of or here != count:
             self.broken("it is one of several volumes")
             return None
@@ -177,7 +184,8 @@ class _Reader:
         comment: int = END.unpack_from(tail, place)[7]
         return place + END.size + comment == len(tail)
 
-    def directory64(self, end: int) -> tuple[int, int, int, int, int, int, int] | None:
+    def directory64(self, end: int) -> list[int] | None:
+        """The numbers of the wide end record, as in the short one, and where it stands."""
         raw = self.at(end - LOCATOR.size, LOCATOR.size) if end >= LOCATOR.size else b""
         if len(raw) < LOCATOR.size or raw[:4] != b"PK\6\7":
             self.broken("its end record speaks of a zip64 record that is not there")
@@ -191,7 +199,7 @@ class _Reader:
         if place + 12 + length != end - LOCATOR.size:
             self.broken("its zip64 end record has another length than it says")
             return None
-        return disk, disk_of, here, count, size, offset, place
+        return [disk, disk_of, here, count, size, offset, place]
 
     def rows(self, data: bytes, count: int) -> Iterator[_Entry]:
         at = 0

@@ -115,6 +115,15 @@ def overlap() -> bytes:
     return zip_of([Entry(b"a", hidden), Entry(b"b", b"abc", at=30 + 1, in_file=False)])
 
 
+def differing_ends() -> bytes:
+    """A wide end record, of two members, before a short one, of one: readers of each see another archive."""
+    whole, part = zip_of([Entry(b"a"), Entry(b"b")]), zip_of([Entry(b"a")])
+    members, row = 2 * 31, 46 + 1
+    wide = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 2, 2, 2 * row, members)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, members + 2 * row, 1)
+    return whole[: members + 2 * row] + wide + locator + part[31 + row :]
+
+
 def header(name: bytes, size: int = 0, kind: bytes = b"0", *, link: bytes = b"", prefix: bytes = b"") -> bytes:
     """One block of a tar with the right checksum."""
     block = bytearray(512)

@@ -17,6 +17,7 @@ from tests.archive.forge import (
     Entry,
     checked,
     deflated,
+    differing_ends,
     file,
     gzipped,
     header,
@@ -113,6 +114,9 @@ ZIPS: dict[str, tuple[bytes, type[GatewayError], str]] = {
     "rows behind the last": (zip_of([OK, OK], count=1), CorruptArchive, "behind its last row"),
     "stored and two sizes": (zip_of([Entry(b"a", b"x", size=5, local_size=5)]), CorruptArchive, "and has 5"),
     "zip64 that is not there": (zip_of([OK], count=0xFFFF), CorruptArchive, "zip64 record that is not there"),
+    "two end records that differ": (differing_ends(), CorruptArchive, "two end records differ"),
+    "zip64 record elsewhere": (
+        differing_ends().replace(b"PK\6\6", b"PK\6\5"), CorruptArchive, "zip64 end record is not where"),
     "zip64 sizes that are not there": (
         zip_of([Entry(b"a", b"x", size=0xFFFFFFFF)]), CorruptArchive, "no zip64 sizes"),
     "header outside": (zip_of([OK, Entry(b"a", at=1 << 30, in_file=False)]), CorruptArchive, "no header at"),
