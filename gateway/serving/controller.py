@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +36,9 @@ from gateway.serving.generation import Generation
 from gateway.serving.manager import Manager
 from gateway.serving.predict import ModelStatus
 from gateway.serving.uploads import Uploads
+from gateway.serving.waiting import Waiting
 
 log = logging.getLogger("gateway.serving")
-
-GONE_S = 60.0  # longest that a call without a deadline waits for a model to take no more requests
 
 
 class Controller:
@@ -49,6 +47,7 @@ class Controller:
     def __init__(self, manager: Manager, uploads: Path) -> None:
         self._manager = manager
         self._uploads = Uploads(uploads)
+        self._waiting = Waiting(manager)
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -99,7 +98,7 @@ class Controller:
             self._manager.sources.remove(REPOSITORY, name)
             await self._save()
         await self._manager.refresh()
-        await self._until_gone(name, None, deadline)
+        await self._waiting.gone(name, None, deadline)
         await asyncio.to_thread(self._uploads.sweep, name, "")
 
     def _explicit(self, what: str, name: str) -> None:
@@ -187,7 +186,7 @@ class Controller:
             await self._save()
         await self._manager.refresh(name)
         self._manager.advance(name)
-        await self._until_gone(name, version, None)
+        await self._waiting.gone(name, version, None)
 
     def _remove(self, row: Wanted, version: int | None) -> None:
         sources = self._manager.sources
@@ -305,51 +304,8 @@ class Controller:
         await self._save()
         self._manager.advance(name)
 
-    # -- waiting
-
     async def wait(self, name: str, *, version: int | None = None, deadline: float | None = None) -> ModelStatus:
-        def there() -> bool:
-            return self._serves(name, version)
-
-        await self._until(there, deadline, f"model '{name}'")
-        return self._manager.status(name)
-
-    def _serves(self, name: str, version: int | None) -> bool:
-        """Whether everything that is wanted of it serves. Errors: why it will not."""
-        unreadable = self._manager.look.unreadable.get(name)
-        generations = [g for g in self._manager.fleet.of(name) if g.present]
-        if not generations:
-            if unreadable is not None:
-                raise unreadable
-            raise ModelNotFound(f"Could not find any versions of model {name}")
-        newest: dict[int, Generation] = {}
-        for generation in sorted(generations, key=lambda g: g.number):
-            newest[generation.version] = generation
-        numbers = sorted(newest, reverse=True)
-        chosen = self._manager.row(name).versions.choose(numbers) if version is None else (version,)
-        missing = [n for n in chosen if n not in newest]
-        if missing or not chosen:
-            raise ModelNotFound(f"Could not find version {missing[0] if missing else 'wanted'} of model {name}")
-        for number in chosen:
-            failure = newest[number].failure
-            if newest[number].state is State.FAILED and failure is not None:
-                raise failure.error
-        return all(newest[number].state is State.AVAILABLE for number in chosen)
-
-    async def _until_gone(self, name: str, version: int | None, deadline: float | None) -> None:
-        def gone() -> bool:
-            return not any(g.answers and version in (None, g.version) for g in self._manager.fleet.of(name))
-
-        await self._until(gone, deadline or time.monotonic() + GONE_S, f"model '{name}'")
-
-    async def _until(self, true: Callable[[], bool], deadline: float | None, what: str) -> None:
-        while not true():
-            if self._manager.draining:
-                raise ShuttingDown("the gateway is shutting down.")
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise DeadlineExceeded(f"{what}: not done within the deadline; it goes on.")
-            await self._manager.fleet.changed(left)
+        return await self._waiting.served(name, version, deadline)
 
     # -- reading
 

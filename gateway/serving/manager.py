@@ -192,6 +192,9 @@ class Manager:
             asked, self._asked = self._asked, []
             try:
                 await self._look_once(frozenset(name for names, _ in asked for name in names))
+            except asyncio.CancelledError:
+                self._asked += asked  # `stop` tells them
+                raise
             except Exception:
                 self._metrics.scanned(ok=False)
                 log.exception("repository: the scan failed; everything stays as it is")
