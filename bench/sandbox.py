@@ -2,8 +2,11 @@
 
     python -m bench.sandbox
 
-Prints a table and writes bench/results/sandbox.json. A start is a Python of Environment base that holds itself,
-reads one file and ends; the wall clock and the processor seconds of it and all it started, median and least.
+Writes bench/results/sandbox.json, milliseconds, median and least (the least says more on a busy machine):
+
+    start   a Python of Environment base from fork to reaped: it holds itself and ends
+    enter   of that, what it takes to hold itself, by its own clock
+    wrap    `true` inside bubblewrap, less `true` alone
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +33,44 @@ STARTS, CONVERSIONS = 30, 3
 RESULTS = Path(__file__).parent / "results" / "sandbox.json"
 DIGITS = Path(__file__).parent.parent / "model_repo" / "digits" / "1"
 CHILD = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from gateway.process import sandbox
-sandbox.enter(sandbox.Hold.from_json(json.loads(Path("hold.json").read_text())))
-Path("hold.json").read_text()
+hold = sandbox.Hold.from_json(json.loads(Path("hold.json").read_text()))
+began = time.perf_counter()
+sandbox.enter(hold)
+Path("took").write_text(str(time.perf_counter() - began))
 """
 
 
 def start_s(python: Path, level: int, root: Path) -> tuple[float, float]:
-    """(wall clock, processor) seconds of one child."""
+    """(start, enter) of one child, in seconds."""
     folder = Path(tempfile.mkdtemp(dir=root))
     hold = plan(python, folder, level=level, limits=Limits(1 << 30, 60, 1 << 30, parent=os.getpid()),
                 packages=[spawn.GATEWAY])  # fmt: skip
     (folder / "hold.json").write_text(hold.text())
     argv = [str(python), "-s", "-P", "-B", "-c", spawn.BOOTSTRAP + CHILD, f"gateway={spawn.GATEWAY}"]
-    before, began = os.times(), time.perf_counter()
+    began = time.perf_counter()
     with (folder / "log").open("wb") as log:
         process = spawn.start(hold.wrap(argv), spawn.environment(python, folder), folder, log.fileno())
         process.wait(30)
-    took, after = time.perf_counter() - began, os.times()
+    took = time.perf_counter() - began
     family.kill(process)
     if process.returncode:
         raise RuntimeError((folder / "log").read_text())
-    return took, after.children_user + after.children_system - before.children_user - before.children_system
+    return took, float((folder / "took").read_text())
+
+
+def wrap_s(python: Path, root: Path) -> float:
+    """What bubblewrap adds to a program that does nothing."""
+    folder = Path(tempfile.mkdtemp(dir=root))
+    hold = plan(python, folder, level=3, limits=Limits(parent=os.getpid()), packages=[spawn.GATEWAY])
+    took = []
+    for argv in (["/bin/true"], hold.wrap(["/bin/true"])):
+        began = time.perf_counter()
+        subprocess.run(argv, check=True, cwd=folder)
+        took.append(time.perf_counter() - began)
+    return took[1] - took[0]
 
 
 def conversion_s(level: int, root: Path) -> float:
@@ -79,16 +97,16 @@ def main() -> None:
         for _ in range(STARTS):  # in turn: what disturbs the machine disturbs all levels
             for level in levels:
                 starts[level].append(start_s(python, level, Path(name)))
+        wraps = [wrap_s(python, Path(name)) for _ in range(STARTS)] if best.level >= 3 else []
         for _ in range(CONVERSIONS):
             for level in conversions:
                 conversions[level].append(conversion_s(level, Path(name)))
     rows: dict[str, Any] = {}
     for level in levels:
-        wall, cpu = zip(*starts[level], strict=True)
-        rows[f"L{level}"] = {
-            "start_ms": {"median": _ms(statistics.median(wall)), "least": _ms(min(wall))},
-            "start_cpu_ms": {"median": _ms(statistics.median(cpu)), "least": _ms(min(cpu))},
-        }
+        start, enter = zip(*starts[level], strict=True)
+        rows[f"L{level}"] = {"start_ms": _both(start), "enter_ms": _both(enter)}
+        if level == 3:
+            rows["L3"]["wrap_ms"] = _both(wraps)
         if level:
             took = conversions[level]
             rows[f"L{level}"]["digits_s"] = {
@@ -106,8 +124,8 @@ def main() -> None:
     print(json.dumps({"machine": machine, "levels": rows}, indent=1))
 
 
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+def _both(seconds: Sequence[float]) -> dict[str, float]:
+    return {"median": round(statistics.median(seconds) * 1000, 2), "least": round(min(seconds) * 1000, 2)}
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class Jobs:
         self._address_space = source.address_space
         scratch.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
+        self.folder.chmod(0o711)  # a Job of root's may run as nobody: it goes through, to a folder of its own
         self.seconds: dict[str, float] = {}
         self.sandbox = ""
         self._environments, self._settings, self._report, self._cancel = environments, settings, report, cancel

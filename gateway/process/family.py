@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _PROC = Path("/proc")
+LEADER_WAITS_S = 0.5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -68,14 +69,18 @@ def kill(process: subprocess.Popen[Any], *, wait_s: float = 10.0) -> None:
     """SIGKILL for all of the family, until none is left, and the leader is reaped. Safe to call at any time, twice.
 
     Call it while the leader runs or has not been reaped long: a session's number is reused one day.
+    The leader goes last, if the others let it: it may be a supervisor, to whom their orphans come.
     """
-    deadline = time.monotonic() + wait_s
+    started = time.monotonic()
+    deadline = started + wait_s
     while True:
         family = members(process.pid)
-        for member in family:
+        others = [member for member in family if member.pid != process.pid]
+        for member in others:
             _signal(member.pid)
         if process.returncode is None:
-            _signal(process.pid, group=True)
+            if not others or time.monotonic() - started > LEADER_WAITS_S:
+                _signal(process.pid, group=True)
             if process.poll() is None:
                 _wait(process, 0.05)
         if (process.returncode is not None and not family) or time.monotonic() > deadline:

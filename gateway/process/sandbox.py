@@ -202,6 +202,7 @@ def _leave_a_supervisor(parent: int) -> int:
     child = os.fork()
     if child:
         supervise(child)
+    os.setpgid(0, 0)  # what it sends to its group does not reach the supervisor
     return supervisor
 
 

@@ -207,6 +207,11 @@ def test_a_watcher_that_raises_costs_no_process(tmp_path: Path) -> None:
     assert no_children()
 
 
+def test_not_even_one_that_is_another_process_all_the_time(tmp_path: Path, level: int) -> None:
+    run("phoenix", tmp_path, max_level=level)
+    assert none_marked(str(tmp_path / "job"))
+
+
 def test_a_killed_gateway_leaves_no_job(tmp_path: Path, level: int) -> None:
     """kill -9 of the parent: the child goes with it and all it has started, though nobody told it."""
     mark = uuid.uuid4().hex

@@ -99,6 +99,19 @@ def hangs_with_family(job: ChildJob) -> dict[str, Any]:
     return {}
 
 
+def phoenix(job: ChildJob) -> dict[str, Any]:
+    """Leaves a process that is another one, in another session, a thousand times a second; for 30 s at most."""
+    end = time.monotonic() + 30
+    if os.fork() == 0:
+        while time.monotonic() < end:
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+        os._exit(0)
+    time.sleep(0.3)
+    return {}
+
+
 def grows_slowly(job: ChildJob) -> dict[str, Any]:
     held = []
     for _ in range(4096):
