@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -242,12 +243,23 @@ def test_commands_of_the_pages_exist(page: Path) -> None:
     assert set(re.findall(r"(?:^[ $]*|`)gateway ([a-z]+)", shown, flags=re.M)) <= commands
 
 
-def test_the_settings_page_is_what_the_settings_are() -> None:
-    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "tools" / "settings_page.py")
+def tool(name: str) -> ModuleType:
+    """tools/NAME.py as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_formats_page_is_what_registry_and_formats_are() -> None:
+    page = tool("formats_page")
+    assert page.PAGE.read_text() == page.render(), "run .venv/bin/python tools/formats_page.py"
+
+
+def test_the_settings_page_is_what_the_settings_are() -> None:
+    page = tool("settings_page")
     text = page.PAGE.read_text()
     assert text == page.render(), "run .venv/bin/python tools/settings_page.py"
     assert all(f"`{name}`" in text for name in config.names())

@@ -94,6 +94,7 @@ BAD = {
     "truncated": Bad({"1/model.onnx": WHOLE[:-30]}, ("model.onnx",), "CorruptModel"),
     "zero bytes": Bad({"1/model.onnx": b""}, ("model.onnx", "0 bytes"), "UnknownFormat"),
     "not a model": Bad({"1/text.onnx": b"hello, I am a text file\n"}, ("text.onnx",), "UnknownFormat"),
+    "known by name but not converted": Bad({"1/m.onnx": b"GGUF" + bytes(60)}, ("m.onnx is GGUF",), "UnsupportedFormat"),
     "two models in one folder": Bad({"1/a.onnx": WHOLE, "1/b.onnx": WHOLE}, ("a.onnx", "b.onnx"), "AmbiguousFormat"),
     "unknown operator": Bad({"1/m.onnx": WHOLE.replace(b"Add", b"Adz")}, ("Adz (x1)",), "UnsupportedOps"),
     "a 10 GB sparse file": Bad({"1/model.onnx": 10 << 30}, ("max_drop_bytes",), "DropTooLarge"),
