@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from gateway import conformance
+from gateway.cli import main
 
 ROOT = Path(__file__).parents[1]
 ROW = """
@@ -82,3 +84,14 @@ def test_cells_cannot_break_the_table() -> None:
     row = conformance.Row("a|b", "rest", "x", "<id> *", "ran", "same", "", "t::f")
     found = conformance.page([conformance.Dialect("T", "O", "", (row,))])
     assert "| rest | a\\|b | &lt;id> \\* | ran |" in found.splitlines()
+
+
+def test_the_command_prints_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = conformance.dialects()
+    assert main(["conformance", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [dialect.to_json() for dialect in found]
+    assert main(["conformance"]) == 0
+    assert capsys.readouterr().out.strip() == conformance.page(found).strip()
+    assert main(["conformance", "--out", str(tmp_path / "page.md")]) == 0
+    assert capsys.readouterr().out.strip() == conformance.summary(found).strip()
+    assert (tmp_path / "page.md").read_text("utf-8") == conformance.page(found)

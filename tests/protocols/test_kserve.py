@@ -432,6 +432,17 @@ def test_a_client_that_leaves_a_stream_cancels_what_runs(servers: Running) -> No
         wait_until(lambda: servers.predictor.leases == 0)
 
 
+def test_a_message_beyond_the_limit_is_refused() -> None:
+    request = request_of("vector", np.zeros(5000, np.float32), "FP32").SerializeToString()
+    with (
+        running(models=models(), max_message_bytes=10_000) as live,
+        grpc.insecure_channel(live.addresses["grpc"]) as ch,
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            ch.unary_unary(SERVICE + "ModelInfer")(request, timeout=20)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_bytes_that_are_no_message(servers: Running) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         rpc(servers, "ModelInfer", b"\xff")
