@@ -16,7 +16,6 @@ All functions block; conversions run in child processes of a pinned Environment,
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +30,10 @@ from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE as ARTIFACT_FILE
 from gateway.core.artifact import ONNX, Artifact, Verification
 from gateway.core.dtypes import Array, Tensors
-from gateway.core.modeltoml import ModelOptions, TensorOption
-from gateway.core.signature import Signature, parse_spec
-from gateway.errors import InvalidRequest, UsageError
+from gateway.core.flags import NOTHING, Flags, with_flags
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.signature import Signature
+from gateway.errors import UsageError
 from gateway.formats.base import Match, all_formats
 from gateway.process.environments import Environments
 from gateway.recognise import recognise as recognise_files
@@ -53,19 +53,26 @@ def convert(
     to: str = "auto",
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
+    signatures: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    method: str = "",
+    trainable: bool = False,
+    frozen: bool = False,
     verify: bool = True,
     progress: Progress | None = None,
 ) -> Artifact:
     """Convert a model file or folder into the folder `out`, and prove it.
 
-    inputs   `NAME:DTYPE[SHAPE]` for what the format does not say, e.g. "data:float32[?,3,112,112]"
-    outputs  names of tensors to cut the model at; any internal tensor may be named
+    inputs   `[ALIAS=]NAME:DTYPE[SHAPE]` for what the format does not say, e.g. "data:float32[?,3,112,112]"
+    outputs  `[ALIAS=]NAME` of tensors to cut the model at; any internal tensor may be named
+    signatures, tags, method, trainable, frozen   of a SavedModel, as in model.toml's [savedmodel]
     A verification that fails is in the Artifact's verdict, not raised.
     Errors: UsageError, DropError, ConversionError, JobError, EnvironmentMissing.
     """
     target = Path(out)
     _check_out(target)
-    loose, match, options = _read(source, to, inputs, outputs)
+    flags = Flags(to, inputs, outputs, signatures, tags, method, trainable, frozen)
+    loose, match, options = _read(source, flags)
     with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
         folder = Path(scratch) / "out"
         folder.mkdir()
@@ -115,7 +122,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
     Errors: UnsupportedFormat for what is known by name and not converted (`recognise` says more), and as `convert`.
     """
     path = Path(source)
-    loose, match, options = _read(source, "auto", (), ())
+    loose, match, options = _read(source)
     with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
         found = _converter(Path(scratch)).inspect(loose.source, match, options)
     answer = {
@@ -148,7 +155,7 @@ def verify(
     expected: Mapping[str, Array] | None = None,
 ) -> Verification:
     """Compare an artifact with the model it was made from, or with `expected` outputs of `inputs`."""
-    loose, match, options = _read(source, "auto", (), ())
+    loose, match, options = _read(source)
     with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
         return _converter(Path(scratch)).verify(
             loose.source,
@@ -223,28 +230,12 @@ def _artifact(folder: Path) -> Artifact:
         raise UsageError(f"{folder / ARTIFACT_FILE} cannot be read: {error}") from None
 
 
-def _read(
-    source: str | Path, to: str, inputs: Sequence[str], outputs: Sequence[str]
-) -> tuple[LooseDrop, Match, ModelOptions]:
+def _read(source: str | Path, flags: Flags = NOTHING) -> tuple[LooseDrop, Match, ModelOptions]:
     path = Path(source)
     if not path.exists():
         raise UsageError(f"{source} does not exist; expected a model's file or folder.")
     loose = read_loose(path)
-    options = loose.options
-    try:
-        said = [parse_spec(text) for text in inputs]
-    except InvalidRequest as error:
-        raise UsageError(f"--input {error.message}") from None
-    if said:
-        named = {spec.name for spec in said}
-        kept = tuple(o for o in options.inputs if o.own_name not in named)
-        options = dataclasses.replace(
-            options, inputs=kept + tuple(TensorOption(s.name, "", s.dtype, s.shape) for s in said)
-        )
-    if outputs:
-        options = dataclasses.replace(options, outputs=tuple(TensorOption(name) for name in outputs))
-    if to != "auto":
-        options = dataclasses.replace(options, target=to)
+    options = with_flags(loose.options, flags)
     return loose, detect(loose.source), options
 
 

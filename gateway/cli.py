@@ -103,6 +103,11 @@ def convert(arguments: argparse.Namespace) -> int:
             to=arguments.to,
             inputs=arguments.input,
             outputs=arguments.output,
+            signatures=arguments.signature,
+            tags=arguments.tag,
+            method=arguments.method_name,
+            trainable=arguments.trainable,
+            frozen=arguments.frozen,
             verify=not arguments.no_verify,
             progress=progress,
         )
@@ -351,8 +356,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("source", metavar="SOURCE", help="a file or a folder")
     sub.add_argument("--to", choices=("onnx", "savedmodel", "frozen", "native", "auto"), default="auto")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sub.add_argument("--input", action="append", default=[], metavar="NAME:DTYPE[SHAPE]", help="? is a free dimension")
-    sub.add_argument("--output", action="append", default=[], metavar="NAME", help="any internal tensor")
+    help_text = "? is a free dimension; clients call it ALIAS"
+    sub.add_argument("--input", action="append", default=[], metavar="[ALIAS=]NAME:DTYPE[SHAPE]", help=help_text)
+    help_text = "any internal tensor; clients call it ALIAS"
+    sub.add_argument("--output", action="append", default=[], metavar="[ALIAS=]NAME", help=help_text)
+    saved = sub.add_argument_group("of a SavedModel")
+    saved.add_argument("--signature", action="append", default=[], metavar="KEY", help="default: serving_default")
+    saved.add_argument("--tag", action="append", default=[], metavar="T", help="default: serve")
+    saved.add_argument("--method-name", default="", metavar="TEXT", help="default: tensorflow/serving/predict")
+    saved.add_argument("--trainable", action="store_true", help="weights are trainable; a MetaGraph for training too")
+    saved.add_argument("--frozen", action="store_true", help="weights are constants of the graph")
     sub.add_argument("--no-verify", action="store_true", help="the verdict is then 'unverified'")
 
     sub = command("verify", verify, "Compare an artifact with its source.")

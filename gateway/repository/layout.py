@@ -21,6 +21,8 @@ from gateway.errors import AmbiguousFormat, DropError, GatewayError
 from gateway.recognise.registry import loose_suffixes
 from gateway.repository.walk import is_ignored, names_in, printable, resolve
 
+SYMBOL = "-symbol.json"  # of MXNet: the weights are a file beside it, and neither is a model alone
+
 MAX_VERSION = (1 << 63) - 1  # what the int64 of TensorFlow Serving's API holds
 
 # A loose file with one of these is meant as a model even if no format here claims the suffix:
@@ -76,10 +78,14 @@ class Listing:
 
 
 def companions(file: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Among `names`, those that exporters give the weights of a model in the file `file`: FILE.data, FILE_data, ..."""
-    return tuple(
-        n for n in names if n.startswith(file) and re.match(r"[._-]data", n[len(file) :]) and not is_ignored(n)
-    )
+    """Among `names`, those that exporters give the weights of a model in the file `file`.
+
+    FILE.data, FILE_data, ...; of MXNet's NAME-symbol.json they are NAME-0000.params and NAME.params.
+    """
+    pattern = re.escape(file) + "[._-]data.*"
+    if file.endswith(SYMBOL):
+        pattern += f"|{re.escape(file.removesuffix(SYMBOL))}(-\\d{{4}})?\\.params"
+    return tuple(n for n in names if re.fullmatch(pattern, n) and not is_ignored(n))
 
 
 def list_repository(root: str, suffixes: Iterable[str]) -> Listing:

@@ -57,6 +57,17 @@ def test_an_input_fixes_what_was_free(model: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["signatures"][0]["inputs"][0]["shape"] == [4, 2]
 
 
+def test_clients_call_tensors_by_their_alias(model: Path, tmp_path: Path) -> None:
+    flags = ("--input", "in=x:float32[?,2]", "--output", "out=y", "--json")
+    done = gateway("convert", model, "--out", tmp_path / "out", *flags)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)["signatures"][0]
+    assert [(spec["name"], spec["tensor"]) for spec in (*shown["inputs"], *shown["outputs"])] == [
+        ("in", "x"),
+        ("out", "y"),
+    ]
+
+
 def test_inspect_says_what_it_is(model: Path) -> None:
     done = gateway("inspect", model, "--json")
     assert done.returncode == 0, done.stderr
@@ -109,8 +120,11 @@ WRONG = {
         ["convert", "{model}", "--out", "{tmp}/o", "--input", "x:flaot32[?]"], 2, ["flaot32", "float32"]
     ),
     "out that holds other things": Wrong(["convert", "{model}", "--out", "{tmp}/in"], 2, ["--out"]),
-    "a hop that does not exist yet": Wrong(
-        ["convert", "{model}", "--to", "savedmodel", "--out", "{tmp}/o"], 1, ["savedmodel"]
+    "a target without a road": Wrong(["convert", "{model}", "--to", "native", "--out", "{tmp}/o"], 1, ["native"]),
+    "flags that are wrong, all of them": Wrong(
+        ["convert", "{model}", "--out", "{tmp}/o", "--tag", "a", "--tag", "a", "--output", "y=", "--input", "a=x"],
+        2,
+        ["--tag: of a SavedModel alone", "'a' is given twice", "'y='", "--input a=x: 'x' is not NAME:DTYPE[SHAPE]"],
     ),
     "not a model": Wrong(["convert", "{tmp}/text.onnx", "--out", "{tmp}/o"], 1, ["text.onnx"]),
     "truncated": Wrong(["convert", "{tmp}/cut.onnx", "--out", "{tmp}/o"], 1, ["cut.onnx"]),
@@ -138,7 +152,7 @@ def test_wrong_use_has_its_exit_code_and_says_why(name: str, model: Path, tmp_pa
     assert not (tmp_path / "o").exists(), "nothing is left behind"
 
 
-@pytest.mark.parametrize("name", ["not a model", "a hop that does not exist yet"])
+@pytest.mark.parametrize("name", ["not a model", "a target without a road"])
 def test_a_failure_is_one_json_document_too(name: str, model: Path, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("hello")
     done = gateway(*(a.format(model=model, tmp=tmp_path) for a in WRONG[name].arguments), "--json")

@@ -311,3 +311,9 @@ def test_a_file_that_a_person_names_may_be_a_hard_link(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"x")
     os.link(tmp_path / "m.onnx", tmp_path / "other")
     assert read_loose(tmp_path / "m.onnx").source.files == ("m.onnx",)
+
+
+def test_a_symbol_alone_finds_its_weights(tmp_path: Path) -> None:
+    for name in ("m-symbol.json", "m-0000.params", "other-0000.params", "m2-symbol.json"):
+        (tmp_path / name).write_bytes(b"x")
+    assert read_loose(tmp_path / "m-symbol.json").source.files == ("m-0000.params", "m-symbol.json")
