@@ -22,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,26 +114,10 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def keep(outcome: Outcome, python: Path) -> None:
-    """The grown corpus, made as small as covers the same, as CORPUS/TARGET.zip."""
-    small = outcome.folder / "small"
-    shutil.rmtree(small, ignore_errors=True)
-    small.mkdir()
-    command = [
-        str(python),
-        "-m",
-        "tests.fuzz.run",
-        outcome.target,
-        str(outcome.folder / "merge"),
-        "-merge=1",
-        str(small),
-    ]
+    """The grown corpus, made as small as reaches the same, as CORPUS/TARGET.zip."""
+    command = [str(python), "-m", "tests.fuzz.small", outcome.target, str(outcome.folder / "corpus")]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(outcome.folder)}
-    subprocess.run([*command, str(outcome.folder / "corpus")], cwd=ROOT, env=env, timeout=900, check=False)
-    CORPUS.mkdir(exist_ok=True)
-    with zipfile.ZipFile(CORPUS / f"{outcome.target}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(small.iterdir(), key=lambda p: p.stat().st_size):
-            if path.stat().st_size <= 4096:
-                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+    subprocess.run([*command, str(CORPUS / f"{outcome.target}.zip")], cwd=ROOT, env=env, timeout=1800, check=False)
 
 
 def main() -> int:
