@@ -9,6 +9,7 @@ import pytest
 
 from gateway.recognise import KINDS, recognise_bytes
 from gateway.recognise.registry import loose_suffixes
+from tests.recognise import written as w
 from tests.recognise.rules import BY_NAME, CUTS, SUFFIXES, look, wrong, wrong_cut
 from tests.recognise.written import Sample
 from tests.recognise.written_rows import SAMPLES
@@ -118,6 +119,21 @@ DEEP = {
 @pytest.mark.parametrize("name", ["m.json", "m.pb", "m.zip"])
 def test_hostile_bytes_cost_little_and_never_raise(data: bytes, name: str) -> None:
     recognise_bytes(data, name, strict=True)
+
+
+QUOTED = {
+    "a skops class": w.zipped({"schema.json": w.js({"__module__": "a\u2028b\x1b", "__class__": "C" * 5000})}),
+    "a member's name": w.zipped({"a\n\x1b[2J/m.onnx": w.ONNX}),
+    "a pickle's global": b"\x80\x02csklearn.\x1b[31m\nSVC\nq\x00.",
+    "a version of XGBoost": w.js({"learner": {"objective": {"name": "x\x07"}}, "version": [1]}),
+}
+
+
+@pytest.mark.parametrize("data", QUOTED.values(), ids=QUOTED.keys())
+def test_what_is_quoted_of_a_file_can_stand_in_a_log(data: bytes) -> None:
+    for finding in recognise_bytes(data, "m.zip", strict=True).findings:
+        assert (finding.evidence + finding.version + finding.what_next).isprintable()
+        assert len(finding.evidence) < 700
 
 
 def test_a_bomb_is_not_unpacked() -> None:
