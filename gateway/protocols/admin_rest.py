@@ -92,9 +92,9 @@ def metrics_routes(page: Callable[[], tuple[str, bytes]], path: str = "/metrics"
 
     async def metrics(request: Request, _: re.Match[str]) -> Response:
         content_type, text = page()
-        names = parse_qs(request.query).get(b"name[]")
+        names = parse_qs(request.query.decode("latin-1")).get("name[]")
         if names:
-            text = only(text, frozenset(name.decode("latin-1") for name in names))
+            text = only(text, frozenset(names))
         return Response(text, content_type=content_type.encode())
 
     return [Route(re.compile(re.escape(path) + "/?"), metrics, scope=_READ)]

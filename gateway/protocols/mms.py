@@ -89,6 +89,7 @@ def mms_errors(failure: Failure) -> Response:
                 break
     after = failure.retry_after_s
     headers: Headers = ((b"retry-after", str(after).encode()),) if after else ()
+    text = text.encode("utf-8", "replace").decode()  # a client's half of a surrogate pair is no JSON
     return document({"code": code, "type": kind, "message": text}, code, headers)
 
 

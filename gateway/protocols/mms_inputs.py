@@ -23,7 +23,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from python_multipart.exceptions import FormParserError
@@ -84,13 +84,15 @@ def parts_of(content_type: bytes, body: bytes, query: bytes = b"") -> list[Part]
 
 
 def _form(body: bytes) -> list[Part]:
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_PARTS, errors="surrogateescape")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the form is not ASCII or UTF-8: {error}") from None
-    except ValueError:
-        raise TooLarge(f"the form has more than {MAX_PARTS} fields.") from None
-    return [Part(name, value.encode("utf-8", "surrogateescape")) for name, value in pairs]
+    """Values are bytes, as they were before somebody escaped them: a string model may be sent any."""
+    pairs = [pair.partition(b"=") for pair in body.split(b"&") if pair]
+    if len(pairs) > MAX_PARTS:
+        raise TooLarge(f"the form has more than {MAX_PARTS} fields.")
+    return [Part(_unescaped(name).decode("utf-8", "replace"), _unescaped(value)) for name, _, value in pairs]
+
+
+def _unescaped(text: bytes) -> bytes:
+    return unquote_to_bytes(text.replace(b"+", b" "))
 
 
 def _multipart(boundary: bytes, body: bytes) -> list[Part]:

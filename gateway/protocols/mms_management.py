@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, unquote
 
 from gateway.config import Settings
 from gateway.core.version import State
-from gateway.errors import InvalidRequest, ModelExists, ModelNotFound, ModelNotReady
+from gateway.errors import InvalidRequest, ModelExists, ModelNotFound, ModelNotReady, TooLarge
 from gateway.protocols.access import Scope
 from gateway.protocols.http import Request, Response, Route
 from gateway.protocols.json_text import loads
@@ -41,6 +41,7 @@ from gateway.serving.registrar import Registrar, url_of
 
 _M = r"([^/]+)"
 PAGE = 100
+MAX_PARAMETERS = 1000
 PARTIAL = 210  # their own code for "not as many workers as were asked for"
 WORKER = {State.AVAILABLE: "READY", State.DRAINING: "UNLOADING"}
 GONE = (State.RETIRED, State.FAILED)
@@ -127,7 +128,7 @@ class MmsManagement:
     # -- list and describe
 
     async def _list(self, request: Request, _: re.Match[str]) -> Response:
-        query = dict(parse_qsl(request.query.decode("latin-1")))
+        query = _pairs(request.query.decode("latin-1"))
         limit, start = _page(query.get("limit", ""), PAGE), _page(query.get("next_page_token", ""), 0)
         limit = min(limit, PAGE)
         models = [model for model in self._predictor.models() if model.versions]
@@ -251,8 +252,8 @@ class MmsManagement:
 
 
 def parameters(request: Request, max_depth: int) -> dict[str, str]:
-    """Query, form or JSON object, as texts. Errors: InvalidRequest."""
-    found = dict(parse_qsl(request.query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000))
+    """Query, form or JSON object, as texts. Errors: InvalidRequest, TooLarge."""
+    found = _pairs(request.query.decode("latin-1"))
     kind = request.headers.get(b"content-type", b"").lower()
     if b"json" in kind and request.body:
         value = loads(request.body, max_depth)
@@ -260,9 +261,14 @@ def parameters(request: Request, max_depth: int) -> dict[str, str]:
             raise InvalidRequest("the body is not a JSON object of parameters.")
         found.update({key: _text(item) for key, item in value.items()})
     elif kind.startswith(b"application/x-www-form-urlencoded"):
-        body = request.body.decode("utf-8", "replace")
-        found.update(parse_qsl(body, keep_blank_values=True, max_num_fields=1000))
+        found.update(_pairs(request.body.decode("utf-8", "replace")))
     return found
+
+
+def _pairs(text: str) -> dict[str, str]:
+    if text.count("&") >= MAX_PARAMETERS:
+        raise TooLarge(f"there are more than {MAX_PARAMETERS} parameters.")
+    return dict(parse_qsl(text, keep_blank_values=True))
 
 
 def _text(value: Any) -> str:

@@ -195,11 +195,11 @@ class MmsRest:
 
 def _top(query: bytes) -> int:
     """`?top_k=N`: how many classes, 0 for the numbers themselves. Errors: InvalidRequest."""
-    given = parse_qs(query).get(b"top_k")
+    given = parse_qs(query.decode("latin-1")).get("top_k")
     if given is None:
         return TOP
-    if not given[-1].isdigit() or int(given[-1][:9]) > MAX_TOP:
-        text = given[-1][:64].decode("latin-1")
+    if not (given[-1].isascii() and given[-1].isdigit()) or int(given[-1][:9]) > MAX_TOP:
+        text = given[-1][:64]
         raise InvalidRequest(
             f"top_k is {text!r}, expected a number from 0 to {MAX_TOP}; 0 gives the numbers themselves."
         )

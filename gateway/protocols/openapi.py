@@ -36,7 +36,7 @@ class Operation:
     query: Mapping[str, Schema] = field(default_factory=dict)
     body: Mapping[str, Schema] = field(default_factory=dict)  # content type -> schema
     result: Schema = field(default_factory=dict)
-    result_type: str = JSON
+    result_type: str = JSON  # "": an empty body
     ok: tuple[int, ...] = (200,)
     answers: tuple[int, ...] = ()
     port: str = "http"  # the listener: http, admin or metrics; what is on http may be on others too
@@ -167,7 +167,7 @@ def _kserve() -> Iterable[Operation]:
     for verb in ("load", "unload"):
         yield row(
             "POST", "/v2/repository/models/{model}/" + verb, f"{verb} a model (model_control = explicit)", ANY,
-            400, 404, 409, 413, 503, 504, scope=Scope.MANAGE, body=_OPTION,
+            400, 404, 409, 413, 503, 504, scope=Scope.MANAGE, body=_OPTION, result_type="",
         )  # fmt: skip
     for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting", "/v2/logging"):
         yield row("GET", path, "settings", OBJECT, 400, 404)
@@ -177,9 +177,10 @@ def _kserve() -> Iterable[Operation]:
         one = whole + "/region/{region}"
         for path in (whole, one):
             yield row("GET", path + "/status", f"registered {kind} shared memory", _list(OBJECT), *codes)
-            yield row("POST", path + "/unregister", "forget it", ANY, *codes, scope=Scope.MANAGE)
+            yield row("POST", path + "/unregister", "forget it", ANY, *codes, scope=Scope.MANAGE, result_type="")
         yield row(
-            "POST", one + "/register", f"register {kind} shared memory", ANY, *codes, scope=Scope.MANAGE, body=_OPTION
+            "POST", one + "/register", f"register {kind} shared memory", ANY, *codes, scope=Scope.MANAGE, body=_OPTION,
+            result_type="",
         )  # fmt: skip
 
 
@@ -316,10 +317,12 @@ def _operation(row: Operation) -> dict[str, Any]:
         )
     if row.body:
         found["requestBody"] = {"required": True, "content": {kind: {"schema": s} for kind, s in row.body.items()}}
-    for code in row.ok:
+    for code in row.ok if row.result_type else ():
         found["responses"][str(code)] = {
             "description": "done", "content": {row.result_type: {"schema": row.result}}
         }  # fmt: skip
+    for code in () if row.result_type else row.ok:
+        found["responses"][str(code)] = {"description": "done, with an empty body"}
     for code in row.answers:
         found["responses"][str(code)] = {"description": MEANING[code], "content": {JSON: {"schema": error}}}
     if row.scope is not Scope.OPEN:

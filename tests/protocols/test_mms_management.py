@@ -112,6 +112,7 @@ CALLS = {
     "register twice, TorchServe": Call("POST", "/models?url=half.onnx&model_name=flat", 409, says="Model version 1 is already registered for model flat", kind="ConflictStatusException", error=ModelExists("it is the repository's."), told=[registered("flat", "half.onnx")], server=TS),
     "register what fails": Call("POST", "/models?url=half.onnx&synchronous=true", 400, says="graph.onnx ends", kind="DownloadModelException", error=DownloadFailed("graph.onnx ends"), told=[registered("half", "half.onnx", wait=True)]),
     "a number that is none": Call("POST", "/models?url=half.onnx&initial_workers=many", 400, says="Parameter initial_workers is 'many', expected a number.", kind=BAD),
+    "more parameters than are taken": Call("POST", "/models?" + "a=1&" * 1000, 413, says="more than 1000 parameters", kind="RequestEntityTooLargeException"),
     "JSON that is no object": Call("POST", "/models", 400, says="the body is not a JSON object", kind=BAD, body=b"[1]", content_type=JSON),
     "list a page": Call("GET", "/models?limit=1", 200, {"nextPageToken": "1", "models": [{"modelName": "id_float32", "modelUrl": "id_float32"}]}),
     "list the next page": Call("GET", "/models?limit=1&next_page_token=1", 200, {"nextPageToken": "2", "models": [{"modelName": "id_float64", "modelUrl": "id_float64"}]}),

@@ -174,6 +174,13 @@ ANSWERS = {
     "0.4: invoke": Call("/models/flat/invoke", b"[1]", JSON, [2.5]),
     "0.4: predict": Call("/flat/predict", b"[1]", JSON, [2.5]),
     "0.4: an input in the query": Call("/flat/predict?x=%5B1%5D", b"", "", [2.5], method="GET"),
+    "a form of bytes that are no text": Call(
+        P + "id_string", b"x=%FF%00", "application/x-www-form-urlencoded", {"b64": "/wA="}
+    ),
+    "a form of raw bytes that are no text": Call(
+        P + "id_string", b"x=\xff\x01", "application/x-www-form-urlencoded", {"b64": "/wE="}
+    ),
+    "a form with a plus": Call(P + "id_string", b"x=a+b", "application/x-www-form-urlencoded", "a b"),
     "a form of UTF-8 without escapes": Call(
         P + "id_string", "x=café".encode(), "application/x-www-form-urlencoded", "café"
     ),
@@ -221,6 +228,8 @@ ERRORS = {
     "the shape is another": Call(P + "half_plus_two", b"[[1, 2]]", JSON, status=400, kind=BAD, says="input 'x' has shape [1,2], expected [?,1]"),
     "all parts are wrong, all are named": multipart(P + "two", ("a", b"x"), ("aa", b"1"), status=400, kind=BAD, says="part 'a': JSON Parse error: Expecting value at offset: 0; expected JSON, a .npy file, or a picture where the model says how pictures go in.; no part is named 'b', which is float32; part 'aa' is no input of this model. Did you mean 'a'?"),
     "parts are not matched by position": multipart(P + "two", ("img1", b"[3]"), ("img2", b"[1]"), status=400, kind=BAD, says="no part is named 'a'"),
+    "names that are no text": Call(P + "two", b"\xed\xa0\x80=1&%FF=2", "application/x-www-form-urlencoded", status=400, kind=BAD, says="is no input of this model"),
+    "JSON: a name that is half of a surrogate pair": Call(P + "two", b'{"\\ud800": 1}', JSON, status=400, kind=BAD, says="is no input of this model"),
     "a part twice": multipart(P + "two", ("a", b"[3]"), ("a", b"[1]"), status=400, kind=BAD, says="part 'a' came more than once"),
     "an object in a part": multipart(P + "two", ("a", b'{"z": 1}'), ("b", b"[1]"), status=400, kind=BAD, says="part 'a': it is a JSON object, expected a number or nested lists of them."),
     "no body": Call(P + "flat", status=400, kind=BAD, says="part 'body': it is empty"),
@@ -244,6 +253,7 @@ ERRORS = {
     "a picture of another kind than are read": Call(P + "pictures", b"%!PS-Adobe-3.0 EPSF-3.0\n", "image/eps", status=400, kind=BAD, says="its format is not known"),
     "a picture with too many pixels": Call(P + "pictures", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x00\x00\x00\x00" + b"\0" * 4, "image/png", status=400, kind=BAD, says="is not a picture that can be read"),
     "top_k that is no number": Call(P + "flat?top_k=x", b"[1]", status=400, kind=BAD, says="top_k is 'x', expected a number from 0 to 1000"),
+    "a query that is no ASCII": Call(P + "flat?%F2%8D%93%AB=1&top_k=%C2%B2", b"[1]", status=400, kind=BAD, says="top_k is"),
     "top_k beyond": Call(P + "flat?top_k=1001", b"[1]", status=400, kind=BAD, says="top_k is '1001'"),
     "invocations without a name": Call("/invocations", b"[1]", JSON, status=400, kind=BAD, says="Parameter model_name is required."),
     "invocations of no model": Call("/invocations?model_name=nope", b"[1]", JSON, status=404, kind=GONE, says="Model not found: nope"),
