@@ -31,6 +31,9 @@ SAID = {
     "mar": "model archive", "pmml": "PMML", "openvino": "OpenVINO",
     "mxnet array": r"claims shape \[104857600\]", "mxnet 2": "claims 1099511627776 arrays",
     "mxnet symbol": "is no symbol file", "json of": "no format recognises",
+    "labels": "expected the name of a file beside the model", "labels: a link": "is a link to .*outside the repository",
+    "vectors: a link": "is a link to .*outside the repository",
+    "vectors": "Python objects, which only a pickle can hold",
 }  # fmt: skip
 """What the reason says, by the beginning of a sample's name; the longest wins."""
 

@@ -115,6 +115,18 @@ def onnx_joined(path: Path) -> object:
 
 
 @loader
+def labels_joined(path: Path) -> object:
+    import tomllib
+
+    return Path(os.path.join(path.parent, tomllib.loads(path.read_text())["labels"])).read_text()
+
+
+@loader
+def whole(path: Path) -> object:
+    return path.read_bytes()
+
+
+@loader
 def onnxruntime(path: Path) -> object:
     import numpy as np
     import onnxruntime

@@ -25,6 +25,7 @@ import numpy as np
 
 from tests.archive import forge
 from tests.archive.forge import Entry, zip_of
+from tests.e2e.affine import affine
 from tests.formats.mxnet.write import Graph, params_bytes
 from tests.hostile import graphs
 from tests.hostile.hdf5 import h5
@@ -407,5 +408,29 @@ sample(
     "mxnet symbol of 100 000 brackets", "m-symbol.json", "json_deep", "breaks", lambda _: b'{"nodes":' + b"[" * 100_000
 )
 sample("json of 100 000 brackets", "m.json", "json_deep", "breaks", lambda _: b"[" * 100_000)
+
+# -- what an owner writes beside an honest model --------------------------------------------------
+
+
+def beside_a_model(**files: Callable[[Spot], Any]) -> Callable[[Spot], Tree]:
+    names = {"toml": "model.toml", "labels": "l.txt", "vector": "test/input_0.npy"}
+    return lambda s: {"m.onnx": affine(1.0), **{names[key]: make(s) for key, make in files.items()}}
+
+
+def labels(text: Callable[[Spot], str]) -> Callable[[Spot], str]:
+    return lambda s: f"labels = {json.dumps(text(s))}"
+
+
+for why, tree in {
+    "up": beside_a_model(toml=labels(climbing)),
+    "absolute": beside_a_model(toml=labels(lambda s: str(s.secret))),
+    "a link": beside_a_model(toml=labels(lambda _: "l.txt"), labels=lambda s: Link(str(s.secret))),
+}.items():
+    folder(f"labels: {why}", "model.toml", "labels_joined", "reads", tree)
+folder("vectors: a link", "test/input_0.npy", "whole", "reads", beside_a_model(vector=lambda s: Link(str(s.secret))))
+folder(
+    "vectors: objects", "test/input_0.npy", "numpy", "writes",
+    beside_a_model(vector=lambda s: npy_of_objects(pickle(Call("os", "system", s.touch)))),
+)  # fmt: skip
 
 assert len({one.name for one in SAMPLES}) == len(SAMPLES)
