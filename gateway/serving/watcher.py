@@ -66,6 +66,7 @@ class Watcher:
         self._watch = watch
         self._places: dict[str, tuple[Wanted, Repository]] = {}
         self._left_alone: set[str] = set()  # rule 2
+        self._hidden: set[str] = set()  # lie in the repository and are not served from there
         self._first: set[str] | None = None  # what lay in the repository at the first look
 
     def watch(self, watch: config.Watch) -> None:
@@ -106,10 +107,19 @@ class Watcher:
         for name in by_model.keys() | self._left_alone:
             row = ask.wanted.get(name)
             if row is not None and (row.off or not row.in_repository):
+                self._say_hidden(name, row)
                 continue
+            self._hidden.discard(name)
             if (self._mode == "explicit" and row is None) or (self._mode == "none" and name not in self._first):
                 continue
             self._take(name, by_model.get(name, []), found, watched=self._mode == "poll")
+
+    def _say_hidden(self, name: str, row: Wanted) -> None:
+        """Once: a drop that is not taken is not passed over in silence."""
+        if name not in self._hidden:
+            self._hidden.add(name)
+            why = "it was unregistered by a call" if row.off else f"the name belongs to {row.source}, at another place"
+            log.warning("repository: %s is not served: %s.", name, why, extra={"model": name})
 
     def _look_at_place(self, name: str, row: Wanted, ask: Ask, found: Look) -> None:
         try:

@@ -287,6 +287,26 @@ def test_a_reload_replaces_the_list_and_waits(place: Any, tmp_path: Path) -> Non
     play(after_a_restart())
 
 
+def test_a_reload_takes_a_model_of_the_repository_over_and_gives_it_back(
+    place: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    affine.write(tmp_path / "repo" / "m" / "1" / "m.onnx", 1.0)
+    elsewhere = base(tmp_path / "tf", "m", {1: 2.0})
+
+    async def story() -> None:
+        async with place() as gate:
+            await gate.until_k("m", 1.0)
+            await gate.control.reload([Wanted("m", RELOAD, elsewhere)], deadline=gate.soon())
+            await gate.until_k("m", 2.0)
+            assert "repository: m is not served: the name belongs to reload, at another place." in caplog.text
+            assert gate.control.wanted("m").source == "reload"
+            await gate.control.reload([], deadline=gate.soon())
+            await gate.until_k("m", 1.0)
+            assert gate.control.wanted("m").source == "repository"
+
+    play(story())
+
+
 def test_new_base_path_costs_no_answer(place: Any, tmp_path: Path) -> None:
     old, new = base(tmp_path / "tf", "old", {5: 1.0}), base(tmp_path / "tf", "new", {1: 2.0})
 
