@@ -175,7 +175,7 @@ def cancelling(job: Any) -> dict[str, Any]:
         helper.make_node("Sub", ["s1", "s2"], ["d"]),
         helper.make_node("Add", ["d", "b"], ["y"]),
     ]
-    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", size]) for n, size in (("x", 96), ("y", 16))]
+    info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [3, size]) for n, size in (("x", 96), ("y", 16))]
     held = [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "cancelling", info[:1], info[1:], held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
