@@ -45,8 +45,8 @@ Equivalent mutants change no answer; each is listed with its proof in `tests/mut
 do in conditions that only lead to a refusal is left out: rows that have to be refused judge those.
 
 The survivors of this sample were gone through one by one, which is where many of the nets and all of the proofs come
-from. In a sample that nobody has gone through, those that change no answer count as survivors: of 600 by seed 4, 86 % were
-killed (before the last nets were added).
+from. In a sample that nobody has gone through, those that change no answer count as survivors: of 600 by seed 4, 86 %
+were killed (before the last nets were added).
 """
 
 
