@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.archive.forge import Entry, zip_of
 from tests.e2e import affine
 from tests.e2e.running import Running, gateway, until
 from tests.e2e.test_swap import RATE, Load
@@ -65,6 +66,8 @@ def test_the_corpus_costs_nobody_anything(tmp_path: Path) -> None:
             for name, one in planted.items():  # in one step each, as a careful person moves a folder in
                 one.folder.rename(repository / name)
             affine.write(repository / "after.onnx", 2.0)
+            honest = zip_of([Entry(b"packed/model.onnx", affine.affine(3.0), 8)])
+            (repository / "packed.zip").write_bytes(honest)
 
             def settled() -> bool:
                 found = rows(running)
@@ -72,6 +75,8 @@ def test_the_corpus_costs_nobody_anything(tmp_path: Path) -> None:
 
             until(settled, 150, lambda: str({n: r for n, r in rows(running).items() if r["state"] != "FAILED"}))
             running.wait("after", 1, "AVAILABLE")
+            running.wait("packed", 1, "AVAILABLE")
+            assert running.predict("packed", [[2.0, 4.0]]) == (200, {"outputs": [[4.0, 5.0]]})
             after = running.memory_bytes()
         finally:
             load.ended.set()
