@@ -20,7 +20,7 @@ from typing import Any
 from gateway.core.names import did_you_mean
 from gateway.core.signature import PREDICT, SERVING_DEFAULT
 
-SERVE = "serve"
+SERVE, TRAIN = "serve", "train"  # tags of MetaGraphs, as TensorFlow's own tools look for them
 GRAPH_FILE = "frozen_graph.pb"
 
 

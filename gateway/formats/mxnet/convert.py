@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gateway.core.artifact import Fact
+from gateway.core.artifact import SAVEDMODEL, Fact
 from gateway.core.dtypes import BY_ONNX
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature, TensorSpec
@@ -109,7 +109,8 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
     found = _read(source, match, options)
     warnings = list(_nan_warnings(found))
     facts = [*found.facts, *(Fact("NaN weights", line, "weights") for line in warnings)]
-    graph = Emit(GraphBuilder(FORMAT_NAME, name=Path(match.main).stem))
+    training = options.target == SAVEDMODEL and options.savedmodel.trainable
+    graph = Emit(GraphBuilder(FORMAT_NAME, name=Path(match.main).stem), training=training)
     tensors = _emit(graph, found)
     outputs = tuple(_output(graph, found, tensors, place) for place in range(len(found.heads)))
     warnings += graph.warnings

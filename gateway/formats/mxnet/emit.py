@@ -53,8 +53,9 @@ class Node:
 class Emit:
     """A GraphBuilder that knows the shape and type of every tensor, and which MXNet node is being emitted."""
 
-    def __init__(self, builder: GraphBuilder) -> None:
-        self.builder = builder
+    def __init__(self, builder: GraphBuilder, *, training: bool = False) -> None:
+        """`training`: what matters to training alone is written too: dropout, momentum."""
+        self.builder, self.training = builder, training
         self.current: Node | None = None
         self._types: dict[str, Any] = {}  # tensor -> onnx.TypeProto
         self._values: dict[str, Array] = {}

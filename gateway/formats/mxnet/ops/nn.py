@@ -227,7 +227,10 @@ def dropout(graph: Emit, node: Node) -> str:
         raise graph.error("mode='always' is random at inference too, which no answer can be compared with")
     if node.outputs_used > 1:
         raise graph.error("its mask is read; only its first output exists at inference")
-    return node.inputs[0]
+    ratio = node.attrs.float("p", 0.5)
+    if not graph.training or ratio == 0 or node.attrs.ints("axes", ()):  # one mask along whole axes: ONNX has none
+        return node.inputs[0]
+    return graph.node("Dropout", [node.inputs[0], graph.constant("ratio", np.asarray(ratio, np.float32))])
 
 
 @op("mxnet", "Flatten", "flatten", "_npx_batch_flatten")

@@ -32,7 +32,8 @@ def batch_norm(graph: Emit, node: Node) -> list[str]:
     kind, weights = graph.dtype(x), graph.dtype(gamma)
     wide = x if kind == weights else graph.node("Cast", [x], to=dtype(weights).onnx)
     if axis == 1:
-        made = graph.node("BatchNormalization", [wide, gamma, beta, mean, var], epsilon=eps)
+        more = {"momentum": node.attrs.float("momentum", 0.9)} if graph.training else {}
+        made = graph.node("BatchNormalization", [wide, gamma, beta, mean, var], epsilon=eps, **more)
     else:
         made = _on_axis(graph, wide, (gamma, beta, mean, var), axis, eps)
     if node.op.endswith("WithReLU"):

@@ -19,6 +19,7 @@ from gateway.core.dtypes import Array
 from gateway.core.savedmodel import GRAPH_FILE, SERVE, SavedModelOptions, graph_name
 from gateway.core.signature import PREDICT
 from gateway.errors import ConversionError
+from gateway.formats.savedmodel.build import metagraphs
 from gateway.formats.savedmodel.build.graph import Builder, own_graph
 from gateway.formats.savedmodel.build.node import array_of, dense_of, tf_dtype
 from gateway.formats.savedmodel.build.ops import load_all
@@ -77,9 +78,9 @@ class Model:
         self.inputs = list(wish.inputs) or [Port(value.name, value.name) for value in shown]
         self.outputs = list(wish.outputs) or [Port(value.name, value.name) for value in self.proto.graph.output]
 
-    def function(self) -> Any:
+    def function(self, *, training: bool = False) -> Any:
         """A tf.ConcreteFunction that takes and gives tensors by public name. Errors: ConversionError."""
-        builder = Builder(self.proto, self.weights, self.arrays)
+        builder = Builder(self.proto, self.weights, self.arrays, training=training)
 
         def call(**feeds: Any) -> Mapping[str, Any]:
             given = {port.tensor: _held(feeds[port.name], port.last) for port in self.inputs}
@@ -104,6 +105,10 @@ def save(path: Path, folder: Path, wish: Wish | None = None) -> Made:
     model = Model(path, wish or Wish())
     options = model.wish.options
     function = model.function()
+    if options.trainable:
+        ports = (model.inputs, model.outputs)
+        metagraphs.save(folder, function, model.function(training=True), ports, model.weights.variables, options)
+        return _made(function, model)
     module = Module()
     module.weights = list(model.weights.variables.values())
     tf.saved_model.save(module, str(folder), signatures=dict.fromkeys(options.signatures, function))
@@ -119,7 +124,6 @@ def freeze(path: Path, folder: Path, wish: Wish) -> Made:
     """
     model = Model(path, wish)
     function = model.function()
-    by_name = {tensor.op.get_attr("_user_specified_name").decode(): tensor for tensor in function.inputs}
     names = [graph_name(port.name) for port in (*model.inputs, *model.outputs)]
     if len(set(names)) != len(names):
         raise ConversionError(
@@ -127,14 +131,9 @@ def freeze(path: Path, folder: Path, wish: Wish) -> Made:
             hint="Give them other names: --input ALIAS=NAME:DTYPE[SHAPE], --output ALIAS=NAME.",
         )
     with tf.Graph().as_default() as graph:
-        fed = {}
-        for port in model.inputs:
-            inner = by_name[port.name]
-            fed[inner.name] = tf.compat.v1.placeholder(inner.dtype, inner.shape, name=graph_name(port.name))
-        wanted = [function.structured_outputs[port.name].name for port in model.outputs]
-        found = tf.import_graph_def(function.graph.as_graph_def(), fed, wanted, name="model")
-        for port, tensor in zip(model.outputs, found):
-            tf.identity(tensor, name=graph_name(port.name))
+        laid = metagraphs.lay_out(function, model.inputs, model.outputs, {})
+        for name, tensor in laid.outputs.items():
+            tf.identity(tensor, name=graph_name(name))
     (folder / GRAPH_FILE).write_bytes(graph.as_graph_def().SerializeToString())
     return _made(function, model)
 

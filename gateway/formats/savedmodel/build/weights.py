@@ -3,13 +3,16 @@
 Rule 1: a weight that is read in one layout is one variable, called as the ONNX initializer is. Large
         floats are variables: `variables/` holds them, a GraphDef stays small and over 2 GB works.
 Rule 2: `trainable` makes every float weight a trainable variable; `frozen` makes everything a constant.
+Rule 3: two graphs of one model share the variables of a trainable one: the same name with the same numbers is one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from gateway.core.dtypes import Array
@@ -23,6 +26,7 @@ class Weights:
     def __init__(self, *, trainable: bool = False, frozen: bool = False) -> None:
         self.trainable, self.frozen = trainable, frozen
         self.variables: dict[str, Any] = {}
+        self._shared: dict[tuple[str, str], Any] = {}
 
     def tensor(self, array: Array, name: str) -> Any:
         """tf.Variable or a constant of the graph that is being built."""
@@ -30,9 +34,17 @@ class Weights:
         wanted = floating and name and (array.size >= LARGE or (self.trainable and array.ndim > 0))
         if self.frozen or not wanted:
             return tf.constant(array)
+        return self.variable(array, name, trainable=self.trainable)
+
+    def variable(self, array: Array, name: str, *, trainable: bool) -> Any:
+        """tf.Variable; of a trainable model the one that an earlier graph has made."""
+        key = (name, _digest(array) if self.trainable else "")
+        if self.trainable and key in self._shared:
+            return self._shared[key]
         with tf.init_scope():
-            variable = tf.Variable(array, trainable=self.trainable, name=self._unique(name))
+            variable = tf.Variable(array, trainable=trainable, name=self._unique(name))
         self.variables[variable.name.removesuffix(":0")] = variable
+        self._shared[key] = variable
         return variable
 
     def _unique(self, name: str) -> str:
@@ -43,3 +55,9 @@ class Weights:
         while wish in self.variables:
             wish, number = f"{clean}_{number}", number + 1
         return wish
+
+
+def _digest(array: Array) -> str:
+    """Of the numbers and the shape they are laid out in."""
+    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return f"{array.dtype} {array.shape} {hashlib.blake2b(numbers.data).hexdigest()}"

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gateway.core.dtypes import Array
 from gateway.errors import ConversionError
+from gateway.formats.savedmodel.build import training
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
 from gateway.formats.savedmodel.build.layout import held
 from gateway.formats.savedmodel.build.node import Node
@@ -127,6 +128,8 @@ def batch_normalization(
         factors = scale.replaced(_channel(factor.astype(kind), x.rank))
         shifts = bias.replaced(_channel((b - m * factor).astype(kind), x.rank))
         return broadcast(lambda t, f, c: t * f + c, x, factors, shifts)
+    if x.rank is not None and training.known(statistics):
+        return training.batch_normalization(build, node, x, statistics)
     shaped = [Value(tf.reshape(value.tensor, _channel_shape(x.rank))) for value in statistics]
 
     def apply(t: Any, s: Any, b: Any, m: Any, v: Any) -> Any:

@@ -1,0 +1,119 @@
+"""The digits as a SavedModel in the hands of a TensorFlow user: each loader's numbers, and training that goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.config import Settings
+from gateway.convert.run import Converter, ConvertRequest
+from gateway.core.dtypes import Array
+from gateway.core.modeltoml import parse
+from gateway.core.savedmodel import SavedModelOptions
+from gateway.formats.base import Source, all_formats
+from gateway.process.environments import Environments
+from tests import models
+from tests.environments import environment
+
+SCRIPT = Path(__file__).with_name("loaders.py")
+DIGITS = Path(__file__).parents[3] / "model_repo" / "digits" / "1"
+KEY = "digits"
+LOADERS = ("functions", "session", "command_line", "c_api", "keras_layer")
+OUTPUTS = {"probabilities": "output_0.npy", "logits": "output_1.npy"}
+SHAPED = {"norm1_fwd/gamma", "prelu1_fwd/slopes", "prelu2_fwd/slopes"}
+"""Weights that the conversion has made or shaped: gamma fixed to 1, slopes of a PReLU."""
+
+
+class Seen:
+    """The two SavedModels, and what the script has said of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name, options in {
+            "plain": SavedModelOptions((KEY,)),
+            "trainable": SavedModelOptions((KEY, "also"), trainable=True),
+        }.items():
+            _convert(folder, name, options)
+        np.savez(folder / "in.npz", image=np.load(DIGITS / "test" / "input_0.npy"))
+        # The next digit each: what the model does not say yet.
+        np.save(folder / "labels.npy", (expected("probabilities").argmax(1) + 1) % 10)
+        job = {
+            "key": KEY,
+            "inputs": str(folder / "in.npz"),
+            "check": {str(folder / "plain"): ["serve"], str(folder / "trainable"): ["serve"]},
+            "train": str(folder / "trainable"),
+            "labels": str(folder / "labels.npy"),
+            "out": str(folder / "tuned"),
+        }
+        (folder / "job.json").write_text(json.dumps(job))
+        command = [str(environment("tensorflow").python), str(SCRIPT), str(folder / "job.json")]
+        done = subprocess.run(
+            command, timeout=170, capture_output=True, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        self.said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+
+
+def expected(name: str) -> Array:
+    """MXNet's answers, as they lie beside the model."""
+    found: Array = np.load(DIGITS / "test" / OUTPUTS[name])
+    return found
+
+
+def _convert(folder: Path, name: str, savedmodel: SavedModelOptions) -> None:
+    options = replace(parse((DIGITS / "model.toml").read_text()), target="savedmodel", savedmodel=savedmodel)
+    source = Source(DIGITS, ("digits-0000.params", "digits-symbol.json"))
+    match = all_formats()["mxnet"].match(source)
+    assert match is not None
+    request = ConvertRequest(source, match, options, digest="key", verify=False)
+    (folder / name).mkdir()
+    Converter(Environments(), Settings(), folder / f"{name}.jobs").convert(request, folder / name)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    environment("tensorflow")
+    models.base_python()
+    return Seen(tmp_path_factory.mktemp("loaders"))
+
+
+@pytest.mark.environment("tensorflow")
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("model", ["plain", "trainable"])
+def test_every_loader_gives_the_numbers_of_the_source(seen: Seen, model: str, loader: str) -> None:
+    said = seen.said["check"][str(seen.folder / model)][loader]
+    if (model, loader) == ("trainable", "keras_layer"):
+        assert "if there is more than one MetaGraph" in said, "TFSMLayer has no way to name tags"
+        return
+    assert said == ""
+    with np.load(f"{seen.folder / model}.{loader}.npz") as answers:
+        assert set(answers.files) == set(OUTPUTS)
+        for name in OUTPUTS:
+            # what verification holds every artifact to: 1e-4 of the greatest
+            limit = 1e-4 * max(1.0, float(np.abs(expected(name)).max()))
+            np.testing.assert_allclose(answers[name], expected(name), rtol=0, atol=limit, strict=True)
+
+
+@pytest.mark.environment("tensorflow")
+def test_weights_have_the_names_of_the_source_and_no_optimiser_moves_statistics(seen: Seen) -> None:
+    told = seen.said["train"]
+    names = {node["name"] for node in json.loads((DIGITS / "digits-symbol.json").read_text())["nodes"]}
+    assert set(told["weights"]) - names == SHAPED
+    assert told["moving"] == [f"norm{n}_running_{what}" for n in (1, 2) for what in ("mean", "var")]
+
+
+@pytest.mark.environment("tensorflow")
+def test_twenty_steps_lower_the_loss(seen: Seen) -> None:
+    told = seen.said["train"]
+    assert len(told["losses"]) == 20
+    assert told["losses"][-1] < told["losses"][0] / 5
+    assert told["moved"], "moving statistics follow the batches"
+    assert told["dropped"], "dropout is at work: two passes differ"
+    assert told["gradients"], "tf.saved_model.load and GradientTape reach every weight"
