@@ -15,6 +15,7 @@ from gateway.core.signature import Signature
 from gateway.formats import rounding as rounding_tasks
 from gateway.formats import tails
 from gateway.process import wire
+from gateway.process.job import JobResult
 from tests.mutants.child import Job, Net, Package, all_tails, answered, converted, mutant_of
 
 
@@ -53,7 +54,14 @@ def _excused(net: Net, out: Path, signature: Signature, seen: dict[str, str]) ->
         asked["answers"] = ours = tails.ours(Job(asked, out))["answers"]
         asked["files"] = files = [_shows(nodes[each["case"]], each["tensor"]) for each in ours]
         asked["expected"] = [str(expected[each["case"]]) for each in ours]
-        before = bounded.compared(ours, files, tails.same(Job(asked, out))["errors"])
+        errors = tails.same(Job(asked, out))["errors"]
+        before = []
+        for answer, file, error in zip(ours, files, errors, strict=True):
+            jobs = {"answers": [answer]}, {"files": [file]}, {"errors": [error]}
+            folders = out, Path(file).parent, out
+            before += bounded.compared(
+                *(JobResult(v, place, 0.0, 0, "", "") for v, place in zip(jobs, folders, strict=True))
+            )
         if bounded.settled(comparisons, failed, before) is not None:
             return True
     failed = rounding.doubtful(comparisons, kinds)
