@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import onnx
 import tensorflow as tf
+from onnx import TensorProto
 
 from gateway.core.dtypes import Array
 from gateway.errors import ConversionError, GatewayError
 from gateway.formats.savedmodel.build import node as nodes
+from gateway.formats.savedmodel.build.fold import fold_batch_norms
 from gateway.formats.savedmodel.build.node import Node
 from gateway.formats.savedmodel.build.values import Value
 from gateway.formats.savedmodel.build.weights import Weights
@@ -39,9 +41,13 @@ Item = Any
 class Builder:
     """One model. `run` may be called once for each tf.function that is traced."""
 
-    def __init__(self, model: Any, weights: Weights, arrays: Mapping[str, Array], *, training: bool = False) -> None:
-        """`model` is a ModelProto whose functions are inlined; `arrays` its initializers by name."""
+    def __init__(self, model: Any, weights: Weights, arrays: dict[str, Array], *, training: bool = False) -> None:
+        """`model` is a ModelProto whose functions are inlined; `arrays` its initializers by name. Both are changed:
+        batch norms are folded, unless the weights are to be trained.
+        """
         self.model, self.weights, self.training = model, weights, training
+        if not weights.trainable:
+            fold_batch_norms(model.graph, arrays)
         self.opsets = {"" if o.domain in nodes.DEFAULT_DOMAINS else o.domain: o.version for o in model.opset_import}
         self._initial: dict[str, Item] = {name: self.constant(array, name) for name, array in arrays.items()}
 
@@ -131,9 +137,10 @@ def _known(tensor: Any) -> Array | None:
     return None if found is None else np.asarray(found)
 
 
-def own_graph(model: Any) -> Any:
+def own_graph(model: Any, arrays: Mapping[str, Array] | None = None) -> Any:
     """The model with its own functions inlined, and operators replaced by their definition in the standard
-    where we have no function for them. Errors: UnsupportedOps with everything that is left.
+    where we have no function for them; `arrays` are initializers that were taken out of it.
+    Errors: UnsupportedOps with everything that is left.
     """
     from onnx import inliner
 
@@ -142,6 +149,8 @@ def own_graph(model: Any) -> Any:
     missing = {(n.domain, n.op_type) for n in every_node(model.graph) if nodes.op_name(n) not in known}
     if missing:
         _state_defaults(model.graph, missing)
+        _state_types(model.graph, arrays or {})
+        model = onnx.shape_inference.infer_shapes(model)  # the definition of some depends on types
         model = inliner.inline_selected_functions(model, sorted(missing), exclude=False, inline_schema_functions=True)
     registry.refuse_unknown(TARGET, [nodes.op_name(n) for n in every_node(model.graph)])
     return model
@@ -162,6 +171,17 @@ def _state_defaults(graph: Any, kinds: set[tuple[str, str]]) -> None:
         for name, attribute in schema.attributes.items():
             if name not in there and attribute.default_value.name:
                 proto.attribute.append(attribute.default_value)
+
+
+def _state_types(graph: Any, arrays: Mapping[str, Array]) -> None:
+    """Types of initializers that are kept elsewhere."""
+    there = {value.name for value in (*graph.input, *graph.value_info)}
+    for name, array in arrays.items():
+        if name not in there:
+            kind = (
+                TensorProto.STRING if array.dtype.kind in "OSU" else onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+            )
+            graph.value_info.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))
 
 
 def every_node(graph: Any) -> list[Any]:

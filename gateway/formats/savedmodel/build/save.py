@@ -70,7 +70,7 @@ class Model:
         load_all()
         model = onnx.load(str(path), load_external_data=False)
         self.arrays = _arrays(model, path.parent)
-        self.proto = own_graph(model)
+        self.proto = own_graph(model, self.arrays)
         self.wish = wish
         self.weights = Weights(trainable=wish.options.trainable, frozen=wish.options.frozen)
         shown = [value for value in self.proto.graph.input if value.name not in self.arrays]

@@ -16,6 +16,7 @@ Rule 3: a constant becomes a tensor when it is first read: as a tf.Variable or a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -154,6 +155,61 @@ class Value:
         assert self.perm is not None
         place = inverse(perm)
         return Value(self._native, tuple(place[axis] for axis in self.perm))
+
+
+class Flat(Value):
+    """(N, ...) -> (N, the product of the rest), of sizes that are known: written when it is read.
+
+    A matrix product does not read it: it permutes its rows instead (flat_product in ops/nn.py), and so no transpose
+    of a picture is left before a classifier.
+    """
+
+    def __init__(self, source: Value) -> None:
+        self.source, self.perm, self.array, self.name = source, (0, 1), None, ""
+        self._held: dict[Perm | None, Any] = {}
+        self.width = math.prod(int(size or 0) for size in source.shape[1:])
+
+    @staticmethod
+    def fits(source: Value) -> bool:
+        """Is it held in another order, the batch first, and are the sizes known?"""
+        if source.constant or source.rank is None or source.perm in (None, identity(source.rank)):
+            return False
+        return source.perm is not None and source.perm[0] == 0 and None not in source.shape[1:] and source.rank > 2
+
+    @property
+    def here(self) -> bool:
+        """Has no-one read it yet in ONNX's order?"""
+        return not self._held
+
+    @property
+    def dtype(self) -> Any:
+        return self.source.dtype
+
+    @property
+    def rank(self) -> int:
+        return 2
+
+    @property
+    def shape(self) -> list[int | None]:
+        return [self.source.shape[0], self.width]
+
+    @property
+    def in_its_order(self) -> Any:
+        """tf.Tensor (N, width) with the elements in the order in which the source is held."""
+        return tf.reshape(self.source.in_order(self.source.perm), [-1, self.width])
+
+    @property
+    def _native(self) -> Any:
+        found = self._held.get(self.perm)
+        if found is None:
+            found = tf.reshape(self.source.tensor, [-1, self.width])
+            if _same_graph(found, self.source._native):
+                self._held[self.perm] = found
+        return found
+
+    def in_order(self, perm: Perm | None) -> Any:
+        native = self._native
+        return native if perm in (None, (0, 1)) else reordered(native, (1, 0))
 
 
 def reordered(tensor: Any, perm: Perm) -> Any:

@@ -3,7 +3,8 @@
 Rule 1: a weight that is read in one layout is one variable, called as the ONNX initializer is. Large
         floats are variables: `variables/` holds them, a GraphDef stays small and over 2 GB works.
 Rule 2: `trainable` makes every float weight a trainable variable; `frozen` makes everything a constant.
-Rule 3: two graphs of one model share the variables of a trainable one: the same name with the same numbers is one.
+Rule 3: the same name with the same numbers is one variable: in both graphs of a trainable model, and in the rounds
+        of a loop, which are traced more than once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tensorflow as tf
 from gateway.core.dtypes import Array
 
 LARGE = 256  # elements; smaller ones are constants, which graph optimisation can fold
+LARGE_WHOLE = 1 << 16  # the same for integers, which are never trained: quantised weights and tables
 
 
 class Weights:
@@ -32,14 +34,15 @@ class Weights:
         """tf.Variable or a constant of the graph that is being built."""
         floating = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
         wanted = floating and name and (array.size >= LARGE or (self.trainable and array.ndim > 0))
+        wanted = wanted or (array.dtype.kind in "iu" and name and array.size >= LARGE_WHOLE)
         if self.frozen or not wanted:
             return tf.constant(array)
-        return self.variable(array, name, trainable=self.trainable)
+        return self.variable(array, name, trainable=self.trainable and floating)
 
     def variable(self, array: Array, name: str, *, trainable: bool) -> Any:
-        """tf.Variable; of a trainable model the one that an earlier graph has made."""
-        key = (name, _digest(array) if self.trainable else "")
-        if self.trainable and key in self._shared:
+        """tf.Variable; the one that an earlier graph has made of the same."""
+        key = (name, _digest(array))
+        if key in self._shared:
             return self._shared[key]
         with tf.init_scope():
             variable = tf.Variable(array, trainable=trainable, name=self._unique(name))

@@ -34,7 +34,7 @@ def scalar(number: float, like: Any) -> Any:
 # -- one operand -------------------------------------------------------------------------------
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
-    "Abs": tf.abs,
+    "Abs": lambda x: tf.identity(x) if x.dtype.is_unsigned else tf.abs(x),
     "Acos": tf.acos,
     "Acosh": tf.acosh,
     "Asin": tf.asin,
@@ -56,7 +56,7 @@ _UNARY: dict[str, Callable[[Any], Any]] = {
     "Relu": tf.nn.relu,
     "Round": tf.round,  # half to even, as ONNX says
     "Sigmoid": tf.sigmoid,
-    "Sign": tf.sign,
+    "Sign": lambda x: tf.cast(x > 0, x.dtype) if x.dtype.is_unsigned else tf.sign(x),
     "Sin": tf.sin,
     "Sinh": tf.sinh,
     "Softplus": tf.nn.softplus,

@@ -149,11 +149,14 @@ def from_start(indices: Any, size: Any) -> Any:
 def gather(build: Builder, node: Node, x: Value, indices: Value) -> Any:
     """Slices at `indices` along an axis."""
     axis = node.get("axis", 0)
-    tensor = x.tensor
-    known = integers(indices)
-    if known is not None and min(known, default=0) >= 0:
-        return tf.gather(tensor, indices.tensor, axis=axis)
-    return tf.gather(tensor, from_start(indices.tensor, tf.shape(tensor)[axis]), axis=axis)
+    keeps = indices.rank == 1 and x.rank is not None  # an axis stays an axis: whatever the order
+    tensor, perm = held(x) if keeps else (x.tensor, None)
+    place = moved([positive(axis, x.rank)], perm)[0] if keeps and x.rank is not None else axis
+    where, known = indices.tensor, integers(indices)
+    if known is None or min(known, default=0) < 0:
+        where = from_start(where, tf.shape(tensor)[place])
+    made = tf.gather(tensor, where, axis=place)
+    return Value(made, perm) if keeps else made
 
 
 def _places(indices: Any, axis: int) -> Any:
@@ -310,8 +313,8 @@ def pad(
     axes: Value | None = None,
 ) -> Any:
     """constant, edge, reflect or wrap; negative pads cut."""
-    tensor, mode = x.tensor, node.get("mode", "constant")
-    rank = len(tensor.shape)
+    tensor, perm = held(x)
+    mode, rank = node.get("mode", "constant"), len(tensor.shape)
     sizes = node.get("pads", node.get("paddings")) if pads is None else integers(pads)
     filling = node.get("value", 0.0) if value is None else tf.reshape(value.tensor, [])
     where = integers(axes)
@@ -326,19 +329,19 @@ def pad(
         pairs = [(0, 0)] * rank
         for number, axis in enumerate(chosen):
             pairs[axis] = (sizes[number], sizes[number + len(chosen)])
+    pairs = pairs if perm is None else [pairs[axis] for axis in perm]
     if mode == "constant":
-        return _cut_off(
-            tf.pad(tensor, [_not_negative(pair) for pair in pairs], constant_values=tf.cast(filling, tensor.dtype)),
-            pairs,
-        )
+        filling = filling if tf.is_tensor(filling) else tf.constant(filling, tensor.dtype)
+        wide = tf.pad(tensor, [_not_negative(pair) for pair in pairs], constant_values=filling)
+        return Value(_cut_off(wide, pairs), perm)
     for axis, pair in enumerate(pairs):
         if tf.is_tensor(pair[0]) or pair != (0, 0):
             tensor = tf.gather(tensor, _outside(tf.shape(tensor, out_type=tf.int64)[axis], pair, mode), axis=axis)
-    return tensor
+    return Value(tensor, perm)
 
 
 def _not_negative(pair: tuple[Any, Any]) -> list[Any]:
-    return [tf.maximum(tf.cast(n, tf.int64), 0) for n in pair]
+    return [max(n, 0) if isinstance(n, int) else tf.cast(tf.maximum(n, 0), tf.int64) for n in pair]
 
 
 def _cut_off(tensor: Any, pairs: list[tuple[Any, Any]]) -> Any:

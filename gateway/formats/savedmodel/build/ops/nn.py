@@ -15,7 +15,7 @@ from gateway.formats.savedmodel.build.graph import TARGET, Builder
 from gateway.formats.savedmodel.build.layout import held
 from gateway.formats.savedmodel.build.node import Node
 from gateway.formats.savedmodel.build.ops.elementwise import broadcast
-from gateway.formats.savedmodel.build.values import Value, channels_last, identity
+from gateway.formats.savedmodel.build.values import Flat, Value, channels_last, identity
 from gateway.graph.registry import op
 
 Pads = list[tuple[Any, Any]]
@@ -58,40 +58,46 @@ def conv(build: Builder, node: Node, x: Value, w: Value, b: Value | None = None)
     kernel = [int(size) for size in w.shape[2:]]  # type: ignore[arg-type]
     strides, dilations = node.get("strides", [1] * spatial), node.get("dilations", [1] * spatial)
     group = int(node.get("group", 1))
-    tensor = padded(x.last, pads_of(node, x, kernel, strides, dilations))
-    made = _convolved(tensor, w, group, strides, dilations)
+    pads = pads_of(node, x, kernel, strides, dilations)
+    if spatial == 1 and group > 1 and w.array is not None:  # a picture of one row: it has kernels for groups
+        wide = Value(tf.expand_dims(x.last, 1), channels_last(4))
+        made = _convolved(
+            wide.last, w.replaced(w.array[:, :, None]), group, [strides[0]] * 2, [1, *dilations], [(0, 0), *pads]
+        )
+        made = tf.squeeze(made, 1)
+    else:
+        made = _convolved(x.last, w, group, strides, dilations, pads)
     if b is not None:
         made = tf.nn.bias_add(made, b.tensor)
     return Value(made, channels_last(rank))
 
 
-def _convolved(tensor: Any, w: Value, group: int, strides: Sequence[int], dilations: Sequence[int]) -> Any:
-    spatial = len(strides)
-    outs, ins = w.shape[0], w.shape[1]
-    if group > 1 and ins == 1 and spatial == 2 and outs is not None and len(set(strides)) == 1:
-        return _depthwise(tensor, w, group, strides, dilations)
+def _convolved(tensor: Any, w: Value, group: int, strides: Sequence[int], dilations: Sequence[int], pads: Pads) -> Any:
+    spatial, ins = len(strides), w.shape[1]
     # (O, I/g, k...) -> (k..., I/g, O), as TensorFlow's kernels want it
     filters = w.in_order((*range(2, spatial + 2), 1, 0))
-    if group == 1 or spatial == 2:
-        both = max(strides) > 1 and max(dilations) > 1
-        if not both and tensor.dtype != tf.float64:
-            return tf.nn.convolution(tensor, filters, list(strides), "VALID", dilations=list(dilations))
-    return _by_group(tensor, filters, group, strides, dilations)
+    both = max(strides) > 1 and max(dilations) > 1  # TensorFlow takes the one or the other
+    if group > 1 and ins == 1 and spatial == 2 and len(set(strides)) == 1 and not both:
+        return _depthwise(padded(tensor, pads), filters, group, strides, dilations)
+    if group > 1 or both or (spatial == 2 and tensor.dtype == tf.float64):
+        return _by_group(padded(tensor, pads), filters, group, strides, dilations)
+    if spatial == 2 and all(isinstance(n, int) for pair in pads for n in pair):  # the kernel pads for itself
+        edges: Any = [[0, 0], *map(list, pads), [0, 0]] if any(map(any, pads)) else "VALID"
+        return tf.nn.conv2d(tensor, filters, list(strides), edges, dilations=list(dilations))
+    return tf.nn.convolution(padded(tensor, pads), filters, list(strides), "VALID", dilations=list(dilations))
 
 
-def _depthwise(tensor: Any, w: Value, group: int, strides: Sequence[int], dilations: Sequence[int]) -> Any:
+def _depthwise(tensor: Any, filters: Any, group: int, strides: Sequence[int], dilations: Sequence[int]) -> Any:
     """One input channel a group. TensorFlow's filter is (kh, kw, I, O/I); output channel i m + j is ONNX's too."""
-    assert w.array is not None or w.shape[0] is not None
-    outs = int(w.shape[0] or 0)
-    filters = w.in_order((2, 3, 1, 0))  # (kh, kw, 1, O)
-    shaped = tf.reshape(filters, [*[int(s or 0) for s in w.shape[2:]], group, outs // group])
-    if max(dilations) > 1 and max(strides) > 1:
-        return _by_group(tensor, filters, group, strides, dilations)
+    shape = filters.shape.as_list()  # (kh, kw, 1, O)
+    shaped = tf.reshape(filters, [*shape[:2], group, shape[3] // group])
     return tf.nn.depthwise_conv2d(tensor, shaped, [1, *strides, 1], "VALID", dilations=list(dilations))
 
 
 def _by_group(tensor: Any, filters: Any, group: int, strides: Sequence[int], dilations: Sequence[int]) -> Any:
-    """Group by group; strides together with dilation as a dilated filter with zeros in it."""
+    """Group by group: with oneDNN off the fused kernel on CPU refuses groups, and no kernel there has their gradient.
+    Strides together with dilation as a dilated filter with zeros in it.
+    """
     if max(strides) > 1 and max(dilations) > 1:
         filters, dilations = _spread(filters, dilations), [1] * len(strides)
     pieces = zip(tf.split(tensor, group, -1), tf.split(filters, group, -1))
@@ -121,6 +127,8 @@ def batch_normalization(
         raise ConversionError(f"{node.where} normalises with the statistics of its own batch (training mode).")
     epsilon = node.get("epsilon", 1e-5)
     statistics = (scale, bias, mean, var)
+    if x.rank == 4 and x.perm == channels_last(4) and x.dtype == tf.float32 and scale.dtype == tf.float32:
+        return _normalised(x, statistics, epsilon)
     if all(value.array is not None for value in statistics) and not build.weights.trainable:
         s, b, m, v = (np.asarray(value.array, np.float64) for value in statistics)
         factor = s / np.sqrt(v + epsilon)
@@ -138,6 +146,15 @@ def batch_normalization(
         return tf.cast((tf.cast(t, wide.dtype) - wide) * factor + tf.cast(b, wide.dtype), t.dtype)
 
     return broadcast(apply, x, *shaped)
+
+
+def _normalised(x: Value, statistics: Sequence[Value], epsilon: float) -> Value:
+    """By TensorFlow's kernel, which reads a picture once."""
+    scale, bias, mean, var = (value.tensor for value in statistics)
+    made = tf.raw_ops.FusedBatchNormV3(
+        x=x.last, scale=scale, offset=bias, mean=mean, variance=var, epsilon=epsilon, is_training=False
+    )
+    return Value(made.y, channels_last(4))
 
 
 def _channel_shape(rank: int | None) -> list[int]:
@@ -168,9 +185,22 @@ def _global(x: Value, function: Any) -> Value:
     return Value(function(tensor, axes, keepdims=True), perm)
 
 
+def flat_product(build: Builder, x: Value, y: Value) -> Any:
+    """A flattened picture times a constant matrix: the matrix takes the picture's order of axes. None elsewhere."""
+    if not isinstance(x, Flat) or not x.here or y.array is None or y.rank != 2 or not x.dtype.is_floating:
+        return None
+    sizes, perm = x.source.shape[1:], x.source.perm
+    assert perm is not None
+    inner = [axis - 1 for axis in perm[1:]]
+    rows = y.array.reshape(*(int(size or 0) for size in sizes), -1).transpose(*inner, len(inner))
+    return tf.matmul(x.in_its_order, y.replaced(np.ascontiguousarray(rows.reshape(y.array.shape))).tensor)
+
+
 @op(TARGET, "MatMul")
 def matmul(build: Builder, node: Node, x: Value, y: Value) -> Any:
     """numpy's matmul: vectors are rows on the left and columns on the right."""
+    if (made := flat_product(build, x, y)) is not None:
+        return made
     a, b = x.tensor, y.tensor
     row, column = x.rank == 1, y.rank == 1
     a = a[tf.newaxis, :] if row else a
@@ -184,10 +214,11 @@ def matmul(build: Builder, node: Node, x: Value, y: Value) -> Any:
 @op(TARGET, "Gemm")
 def gemm(build: Builder, node: Node, a: Value, b: Value, c: Value | None = None) -> Any:
     """alpha A B + beta C, with either transposed."""
-    first = a.in_order((1, 0)) if node.get("transA", 0) else a.tensor
-    second = b.in_order((1, 0)) if node.get("transB", 0) else b.tensor
-    wide = first.dtype if first.dtype.is_floating else tf.float64
-    made = tf.matmul(tf.cast(first, wide), tf.cast(second, wide))
+    left, right = (v.transposed((1, 0)) if node.get(f"trans{n}", 0) else v for v, n in ((a, "A"), (b, "B")))
+    wide = a.dtype if a.dtype.is_floating else tf.float64
+    made = flat_product(build, left, right)
+    if made is None:
+        made = tf.matmul(tf.cast(left.tensor, wide), tf.cast(right.tensor, wide))
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     made = made if alpha == 1.0 else made * tf.cast(alpha, wide)
     if c is not None:

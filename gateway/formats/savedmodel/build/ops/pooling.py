@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
@@ -177,19 +178,37 @@ def conv_transpose(build: Builder, node: Node, x: Value, w: Value, b: Value | No
     spatial, group = rank - 2, int(node.get("group", 1))
     kernel = [int(size) for size in w.shape[2:]]  # type: ignore[arg-type]
     strides, dilations = node.get("strides", [1] * spatial), node.get("dilations", [1] * spatial)
-    tensor = x.last
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
-    # Zeros between the elements, then an ordinary convolution with the kernel turned round.
-    spread = _with_zeros(tensor, strides)
     pads, extra = _transposed_pads(node, x, reach, strides)
-    edges = [(r - 1 - before, r - 1 - after + more) for r, (before, after), more in zip(reach, pads, extra)]
-    filled = _cut(padded(spread, [(_least(a), _least(c)) for a, c in edges]), edges)
-    pieces = tf.split(filled, group, -1)
-    filters = tf.split(w.in_order((*range(2, rank), 0, 1)), group, -2)  # (k..., I/g, O/g) each
-    turned = [tf.reverse(f, list(range(spatial))) for f in filters]
-    made = [tf.nn.convolution(p, f, [1] * spatial, "VALID", dilations=list(dilations)) for p, f in zip(pieces, turned)]
-    whole = made[0] if group == 1 else tf.concat(made, -1)
-    return Value(whole if b is None else tf.nn.bias_add(whole, b.tensor), channels_last(rank))
+    filters = tf.split(w.in_order((*range(2, rank), 1, 0)), group, -1)  # (k..., O/g, I/g) each
+    pieces = tf.split(x.last, group, -1)
+    whole = [_gradient(piece, f, strides, dilations) for piece, f in zip(pieces, filters)]
+    made = whole[0] if group == 1 else tf.concat(whole, -1)
+    # The gradient is of a convolution without pads: these are cut off, and more may be wanted than there is.
+    edges = [(-before, more - after) for (before, after), more in zip(pads, extra)]
+    made = padded(_cut(made, edges), [(_least(before), _least(after)) for before, after in edges])
+    return Value(made if b is None else tf.nn.bias_add(made, b.tensor), channels_last(rank))
+
+
+def _gradient(tensor: Any, filters: Any, strides: Sequence[int], dilations: Sequence[int]) -> Any:
+    """Of one group: (size - 1) stride + reach along each axis. Filters are (k..., O, I)."""
+    spatial = len(strides)
+    if spatial == 1 and dilations[0] == 1:
+        row = _gradient(tf.expand_dims(tensor, 1), tf.expand_dims(filters, 0), [1, *strides], [1, 1])
+        return tf.squeeze(row, 1)
+    if spatial == 2 and max(dilations) == 1:
+        shape = tf.shape(tensor)
+        sizes = [(shape[a + 1] if n is None else n) - 1 for a, n in enumerate(tensor.shape.as_list()[1:-1])]
+        full = [size * stride + int(k) for size, stride, k in zip(sizes, strides, filters.shape)]
+        batch = shape[0] if tensor.shape[0] is None else tensor.shape[0]
+        wanted = tf.stack([batch, *full, int(filters.shape[2])])
+        return tf.nn.conv2d_transpose(tensor, filters, wanted, list(strides), "VALID")
+    # Zeros between the elements, then an ordinary convolution with the kernel turned round.
+    reach = [(int(k) - 1) * d + 1 for k, d in zip(filters.shape, dilations)]
+    filled = padded(_with_zeros(tensor, strides), [(r - 1, r - 1) for r in reach])
+    turned = tf.reverse(filters, list(range(spatial)))
+    turned = tf.transpose(turned, [*range(spatial), spatial + 1, spatial])
+    return tf.nn.convolution(filled, turned, [1] * spatial, "VALID", dilations=list(dilations))
 
 
 def _least(number: Any) -> Any:
@@ -208,18 +227,16 @@ def _cut(tensor: Any, edges: Sequence[tuple[Any, Any]]) -> Any:
 
 
 def _with_zeros(tensor: Any, strides: Sequence[int]) -> Any:
+    """stride - 1 zeros between the elements of each spatial axis."""
     for axis, stride in enumerate(strides, start=1):
         if stride > 1:
             wide = tf.expand_dims(tensor, axis + 1)
             wide = tf.pad(wide, [[0, stride - 1] if a == axis + 1 else [0, 0] for a in range(len(wide.shape))])
-            sizes = tf.shape(tensor)
-            wanted = [-1 if a == axis else sizes[a] for a in range(len(tensor.shape))]
-            shape = [s if s is not None else wanted[a] for a, s in enumerate(tensor.shape.as_list())]
-            shape[axis] = -1 if tensor.shape[axis] is None else tensor.shape[axis] * stride
-            if shape.count(-1) == 0 or shape.count(-1) == 1:
-                tensor = tf.reshape(wide, shape)
-            index = [slice(None)] * axis + [slice(0, tf.shape(tensor)[axis] - stride + 1)]
-            tensor = tensor[tuple(index)]
+            now, sizes = tf.shape(tensor), tensor.shape.as_list()
+            shape = [now[a] if size is None else size for a, size in enumerate(sizes)]
+            shape[axis] = shape[axis] * stride
+            tensor = tf.reshape(wide, tf.stack(shape))
+            tensor = tensor[(*[slice(None)] * axis, slice(0, -(stride - 1)))]
     return tensor
 
 
@@ -232,12 +249,13 @@ def _transposed_pads(node: Node, x: Value, reach: Sequence[int], strides: Sequen
         flat = node.get("pads", [0] * 2 * count)
         return [(flat[axis], flat[axis + count]) for axis in range(count)], extra
     sizes: list[Any] = list(x.shape[2:])
-    if None in sizes:
+    if wanted is not None and None in sizes:
         sizes = list(tf.unstack(tf.shape(x.last)[1:-1]))
-    wanted = wanted[-count:] if wanted is not None else [size * stride for size, stride in zip(sizes, strides)]
     pads: Pads = []
     for axis in range(count):
-        total = strides[axis] * (sizes[axis] - 1) + extra[axis] + reach[axis] - wanted[axis]
+        total = extra[axis] + reach[axis] - strides[axis]  # of size * stride elements, whatever the size
+        if wanted is not None:
+            total = total + strides[axis] * sizes[axis] - wanted[axis - count]
         if isinstance(total, int) and total < 0:
             extra[axis] -= total
             total = 0
@@ -267,6 +285,53 @@ def instance_normalization(build: Builder, node: Node, x: Value, scale: Value, b
     mean, variance = tf.nn.moments(tensor, axes, keepdims=True)
     made = (tensor - mean) * tf.math.rsqrt(variance + tf.cast(node.get("epsilon", 1e-5), tensor.dtype))
     return Value(made * scale.tensor + bias.tensor, channels_last(len(tensor.shape)))
+
+
+@op(TARGET, "GroupNormalization")
+def group_normalization(build: Builder, node: Node, x: Value, scale: Value, bias: Value) -> Any:
+    """Groups of channels of each example with their own mean and variance; scaled by channel (by group to opset 20)."""
+    tensor, groups = x.last, int(node.get("num_groups"))
+    kind, rank = tensor.dtype, len(tensor.shape)
+    each = (x.shape[1] or scale.shape[0] or 0) // groups
+    wide = tf.cast(tensor, tf.float32) if node.get("stash_type", 1) == 1 and kind != tf.float64 else tensor
+    shape = tf.shape(wide)
+    apart = tf.reshape(wide, tf.concat([shape[:-1], [groups, each]], 0))
+    mean, variance = tf.nn.moments(apart, [*range(1, rank - 1), rank], keepdims=True)
+    made = (apart - mean) * tf.math.rsqrt(variance + tf.cast(node.get("epsilon", 1e-5), wide.dtype))
+    made = tf.cast(tf.reshape(made, shape), kind)
+    made.set_shape(tensor.shape)
+    factor, shift = scale.tensor, bias.tensor
+    if node.since < 21:
+        factor, shift = tf.repeat(factor, each), tf.repeat(shift, each)
+    return Value(made * factor + shift, channels_last(rank))
+
+
+@op(TARGET, "DepthToSpace")
+def depth_to_space(build: Builder, node: Node, x: Value) -> Any:
+    """Channels become blocks of pixels, which run depth first (DCR) or column and row first (CRD)."""
+    block, tensor = int(node.get("blocksize")), x.last
+    if node.get("mode", "DCR") == "CRD":
+        tensor = tf.gather(tensor, _interleaved(x, block).T.reshape(-1), axis=-1)
+    return Value(tf.nn.depth_to_space(tensor, block), channels_last(4))
+
+
+@op(TARGET, "SpaceToDepth")
+def space_to_depth(build: Builder, node: Node, x: Value) -> Any:
+    """Blocks of pixels become channels, depth first (DCR) or column and row first (CRD)."""
+    block = int(node.get("blocksize"))
+    made = Value(tf.nn.space_to_depth(x.last, block), channels_last(4))
+    if node.get("mode", "DCR") == "CRD":
+        order = np.argsort(_interleaved(made, block).T.reshape(-1))
+        return Value(tf.gather(made.last, order, axis=-1), channels_last(4))
+    return made
+
+
+def _interleaved(x: Value, block: int) -> Any:
+    """(channels, block block): where the standard's CRD order has each. Errors: ValueError for free channels."""
+    channels = x.shape[1]
+    if channels is None:
+        raise ValueError("mode CRD with channels of a free number")
+    return np.arange(channels).reshape(-1, block * block)
 
 
 @op(TARGET, "MaxUnpool")

@@ -8,16 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
-from gateway.formats.savedmodel.build.layout import positive
+from gateway.formats.savedmodel.build.layout import held, moved, positive
 from gateway.formats.savedmodel.build.node import Node, tf_dtype
 from gateway.formats.savedmodel.build.ops.nn import conv
-from gateway.formats.savedmodel.build.values import Value
+from gateway.formats.savedmodel.build.values import Perm, Value
 from gateway.graph.registry import op
 
 INTEGERS = (tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32)
 
 
-def _spread(node: Node, parameter: Any, x: Any) -> Any:
+def _spread(node: Node, parameter: Any, x: Any, perm: Perm | None) -> Any:
     """A scale or zero point (one, one a channel, or one a block) in a shape that broadcasts against x."""
     rank = len(x.shape)
     if len(parameter.shape) == 0 or (len(parameter.shape) == 1 and parameter.shape[0] == 1 and rank != 1):
@@ -27,41 +27,50 @@ def _spread(node: Node, parameter: Any, x: Any) -> Any:
     if block:
         repeated = tf.repeat(parameter, block, axis)
         return tf.slice(repeated, [0] * rank, [tf.shape(x)[a] if a == axis else -1 for a in range(rank)])
-    return tf.reshape(parameter, [-1 if a == axis else 1 for a in range(rank)])
+    place = moved([axis], perm)[0]
+    return tf.reshape(parameter, [-1 if a == place else 1 for a in range(rank)])
 
 
-@op(TARGET, "QuantizeLinear")
+def _operand(node: Node, x: Value) -> tuple[Any, Perm | None]:
+    """The tensor as it is held; with a scale for each block in ONNX's order."""
+    return (x.tensor, None) if node.get("block_size", 0) else held(x)
+
+
+@op(TARGET, "QuantizeLinear", "com.microsoft.QuantizeLinear")
 def quantize_linear(build: Builder, node: Node, x: Value, scale: Value, zero: Value | None = None) -> Any:
     """saturate(round(x / scale) + zero point), half to even."""
     number = node.get("output_dtype", 0)
     kind = zero.dtype if zero is not None else tf_dtype(number) if number else tf.uint8
     if kind not in INTEGERS:
         raise ValueError(f"quantisation to {kind.name}")
-    tensor = x.tensor
+    tensor, perm = _operand(node, x)
     wide = tensor.dtype if tensor.dtype.is_floating else tf.float32
-    ratio = tf.cast(tensor, wide) / _spread(node, tf.cast(scale.tensor, wide), tensor)
-    return saturated(tf.round(ratio), None if zero is None else _spread(node, zero.tensor, tensor), kind)
+    ratio = tf.cast(tensor, wide) / _spread(node, tf.cast(scale.tensor, wide), tensor, perm)
+    point = None if zero is None else _spread(node, zero.tensor, tensor, perm)
+    return Value(saturated(tf.round(ratio), point, kind), perm)
 
 
 def saturated(rounded: Any, zero: Any, kind: Any) -> Any:
     """rounded + zero point, cut to what the type holds; exact for 32 bits."""
-    total = tf.cast(rounded, tf.float64)
-    total = total if zero is None else total + tf.cast(zero, tf.float64)
+    wide = rounded.dtype if kind.size <= 2 and rounded.dtype in (tf.float32, tf.float64) else tf.float64
+    # What 8 and 16 bits hold is exact in float32, and what is beyond is cut the same.
+    total = tf.cast(rounded, wide)
+    total = total if zero is None else total + tf.cast(zero, wide)
     return tf.cast(tf.clip_by_value(total, kind.min, kind.max), kind)
 
 
-@op(TARGET, "DequantizeLinear")
+@op(TARGET, "DequantizeLinear", "com.microsoft.DequantizeLinear")
 def dequantize_linear(build: Builder, node: Node, x: Value, scale: Value, zero: Value | None = None) -> Any:
     """(x - zero point) scale, in the scale's type."""
-    tensor = x.tensor
+    tensor, perm = _operand(node, x)
     if tensor.dtype not in INTEGERS:
         raise ValueError(f"dequantisation of {tensor.dtype.name}")
     number = node.get("output_dtype", 0)
     kind = tf_dtype(number) if number else scale.dtype
     whole = tf.cast(tensor, tf.int32)
     if zero is not None:
-        whole = whole - tf.cast(_spread(node, zero.tensor, tensor), tf.int32)
-    return tf.cast(tf.cast(whole, scale.dtype) * _spread(node, scale.tensor, tensor), kind)
+        whole = whole - tf.cast(_spread(node, zero.tensor, tensor, perm), tf.int32)
+    return Value(tf.cast(tf.cast(whole, scale.dtype) * _spread(node, scale.tensor, tensor, perm), kind), perm)
 
 
 @op(TARGET, "DynamicQuantizeLinear")
@@ -90,7 +99,7 @@ def _rows(zero: Value | None) -> list[int] | None:
 
 
 def _whole(total: Any) -> Any:
-    """float64 -> int32, wrapped as the integer kernels do."""
+    """Whole floats -> int32, wrapped as the integer kernels do."""
     return tf.cast(tf.cast(tf.round(total), tf.int64), tf.int32)
 
 
@@ -118,28 +127,47 @@ def qlinear_matmul(
 ) -> Any:
     """The product of two quantised matrices, quantised."""
     total = tf.matmul(_minus(a, a_zero, _rows(a_zero)), _minus(b, b_zero))
-    factor = _wide(a_scale, _rows(a_zero)) * _wide(b_scale) / _wide(y_scale)
-    return saturated(tf.round(total * factor), y_zero.tensor, y_zero.dtype)
+    return _requantised(total, (_single(a_scale, _rows(a_zero)), _single(b_scale)), y_scale, y_zero)
 
 
-def _wide(value: Value, shape: list[int] | None = None) -> Any:
-    wide = tf.cast(value.tensor, tf.float64)
-    return tf.reshape(wide, shape) if shape is not None and len(wide.shape) else wide
+def _single(value: Value, shape: list[int] | None = None) -> Any:
+    scale = tf.cast(value.tensor, tf.float32)
+    return tf.reshape(scale, shape) if shape is not None and len(scale.shape) else scale
+
+
+def _requantised(total: Any, scales: tuple[Any, Any], y_scale: Value, y_zero: Value) -> Any:
+    """An exact sum in steps of y_scale: the factor and its product in float32, as onnxruntime has them, so that
+    what lies between two steps goes the same way.
+    """
+    factor = scales[0] * scales[1] / _single(y_scale)
+    return saturated(tf.round(tf.cast(total, tf.float32) * factor), y_zero.tensor, y_zero.dtype)
 
 
 def _convolved(build: Builder, node: Node, x: Value, w: Value, x_zero: Value | None, w_zero: Value | None) -> Value:
-    """Exact sums as float64 with channels last; pads are the zero point, which is 0 here."""
+    """Exact sums with channels last, as float32 where these can hold them, else float64; pads are the zero point,
+    which is 0 here.
+    """
     per_channel = [-1] + [1] * ((w.rank or 4) - 1)
-    filters = _minus(w, w_zero, per_channel)
-    if w.array is not None and (w_zero is None or w_zero.array is not None):
-        known = w.array.astype(np.float64)
-        if w_zero is not None and w_zero.array is not None:
-            zero = w_zero.array.astype(np.float64)
-            known = known - (zero.reshape(per_channel) if zero.ndim else zero)
-        weights = w.replaced(known)
-    else:
-        weights = Value(filters)
-    return conv(build, node, Value(_minus(x, x_zero)), weights)
+    if w.array is None or (w_zero is not None and w_zero.array is None):
+        return conv(build, node, _less(x, x_zero, tf.float64), Value(_minus(w, w_zero, per_channel)))
+    known = w.array.astype(np.float64)
+    if w_zero is not None and w_zero.array is not None:
+        zero = w_zero.array.astype(np.float64)
+        known = known - (zero.reshape(per_channel) if zero.ndim else zero)
+    kind = _exact(np.abs(known).reshape(len(known), -1).sum(1).max(initial=0.0), x.dtype)
+    return conv(build, node, _less(x, x_zero, kind), w.replaced(known.astype(kind.as_numpy_dtype)))
+
+
+def _exact(most: float, kind: Any) -> Any:
+    """The float type in which sums of integers of `kind` with weights of this total size are exact."""
+    return tf.float32 if kind.size == 1 and most * 255 < 1 << 24 else tf.float64
+
+
+def _less(x: Value, zero: Value | None, kind: Any) -> Value:
+    """x less one zero point, in the order in which x is held."""
+    tensor, perm = held(x)
+    wide = tf.cast(tensor, kind)
+    return Value(wide if zero is None else wide - tf.cast(tf.reshape(zero.tensor, []), kind), perm)
 
 
 @op(TARGET, "ConvInteger")
@@ -167,8 +195,7 @@ def qlinear_conv(
 ) -> Any:
     """The convolution of quantised tensors, quantised; the bias is int32 in steps of x_scale w_scale."""
     made = _convolved(build, node, x, w, x_zero, w_zero)
-    total = made.last
+    total = tf.cast(made.last, tf.float64)
     if b is not None:
         total = total + tf.cast(b.tensor, tf.float64)
-    factor = _wide(x_scale) * _wide(w_scale) / _wide(y_scale)
-    return Value(saturated(tf.round(total * factor), y_zero.tensor, y_zero.dtype), made.perm)
+    return Value(_requantised(total, (_single(x_scale), _single(w_scale)), y_scale, y_zero), made.perm)

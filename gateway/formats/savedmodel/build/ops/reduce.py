@@ -18,7 +18,14 @@ Reduction = Callable[..., Any]
 
 
 def _log_sum_exp(tensor: Any, axes: Any, keepdims: bool) -> Any:
-    return tf.reduce_logsumexp(tensor, axes, keepdims)
+    return _through_floats(lambda t: tf.reduce_logsumexp(t, axes, keepdims), tensor)
+
+
+def _through_floats(function: Callable[[Any], Any], tensor: Any) -> Any:
+    """Integers go through float64 and back, as onnxruntime has it."""
+    if tensor.dtype.is_floating:
+        return function(tensor)
+    return tf.cast(function(tf.cast(tensor, tf.float64)), tensor.dtype)
 
 
 _REDUCTIONS: dict[str, Reduction] = {
@@ -26,8 +33,8 @@ _REDUCTIONS: dict[str, Reduction] = {
     "ReduceMean": tf.reduce_mean,
     "ReduceProd": tf.reduce_prod,
     "ReduceL1": lambda t, axes, keepdims: tf.reduce_sum(tf.abs(t), axes, keepdims),
-    "ReduceL2": lambda t, axes, keepdims: tf.sqrt(tf.reduce_sum(t * t, axes, keepdims)),
-    "ReduceLogSum": lambda t, axes, keepdims: tf.math.log(tf.reduce_sum(t, axes, keepdims)),
+    "ReduceL2": lambda t, axes, keepdims: _through_floats(tf.sqrt, tf.reduce_sum(t * t, axes, keepdims)),
+    "ReduceLogSum": lambda t, axes, keepdims: _through_floats(tf.math.log, tf.reduce_sum(t, axes, keepdims)),
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceSumSquare": lambda t, axes, keepdims: tf.reduce_sum(t * t, axes, keepdims),
 }
@@ -92,14 +99,18 @@ for _name, (_numbers, _truths) in _EXTREMES.items():
 
 
 def _arg(node: Node, x: Value, function: Callable[..., Any]) -> Any:
-    axis = node.get("axis", 0)
-    tensor = x.tensor
+    assert x.rank is not None
+    axis = positive(node.get("axis", 0), x.rank) if x.rank else 0
+    tensor, perm = held(x)
+    place = moved([axis], perm)[0] if x.rank else 0
     if node.get("select_last_index", 0):
-        size = tf.shape(tensor, out_type=tf.int64)[axis]
-        made = size - 1 - function(tf.reverse(tensor, [axis % len(tensor.shape)]), axis, output_type=tf.int64)
+        size = tf.shape(tensor, out_type=tf.int64)[place]
+        made = size - 1 - function(tf.reverse(tensor, [place]), place, output_type=tf.int64)
     else:
-        made = function(tensor, axis, output_type=tf.int64)
-    return tf.expand_dims(made, axis) if node.get("keepdims", 1) else made
+        made = function(tensor, place, output_type=tf.int64)
+    if node.get("keepdims", 1):
+        return Value(tf.expand_dims(made, place), perm)
+    return Value(made, _without(perm, {axis}))
 
 
 @op(TARGET, "ArgMax")

@@ -169,7 +169,7 @@ def _resized(node: Node, x: Value, axes: dict[int, Axis], coordinates: str, roi:
     if beyond is not None:
         tensor = tf.where(beyond, tf.cast(node.get("extrapolation_value", 0.0), tensor.dtype), tensor)
     if tensor.dtype != whole:
-        tensor = tf.cast(tf.clip_by_value(tf.round(tensor), whole.min, whole.max), whole)
+        tensor = tf.cast(tf.clip_by_value(tensor, whole.min, whole.max), whole)  # cut towards zero, as the standard's
     return Value(tensor, perm)
 
 
@@ -232,17 +232,26 @@ def _kernel(x: Value, real: dict[int, Axis], mode: str, coordinates: str, antial
     """TensorFlow's own kernel for pictures, where it means exactly the same."""
     if x.rank != 4 or not set(real) <= {2, 3} or antialias or x.dtype not in (tf.float32, tf.float16):
         return None
-    if any(not a.known or abs(a.scale - a.out / a.size) > 1e-6 * a.scale for a in real.values()):
-        return None
     if mode != "linear" or coordinates not in ("half_pixel", "asymmetric", "align_corners"):
+        return None
+    if not all(_even(axis) for axis in real.values()):
         return None
     sizes = [real[axis].out if axis in real else x.shape[axis] for axis in (2, 3)]
     if None in sizes:
-        return None
+        now = tf.shape(x.last)
+        sizes = [now[place] if size is None else size for place, size in zip((1, 2), sizes)]
+    known = not any(tf.is_tensor(size) for size in sizes)
     made = tf.raw_ops.ResizeBilinear(
         images=x.last,
-        size=np.asarray(sizes, np.int32),
+        size=np.asarray(sizes, np.int32) if known else tf.stack([tf.cast(size, tf.int32) for size in sizes]),
         align_corners=coordinates == "align_corners",
         half_pixel_centers=coordinates == "half_pixel",
     )
     return Value(tf.cast(made, x.dtype), channels_last(4))
+
+
+def _even(axis: Axis) -> bool:
+    """Is the scale the ratio of the sizes, as the kernel takes it? Of free sizes it is where it is a whole number."""
+    if axis.known:
+        return bool(abs(axis.scale - axis.out / axis.size) <= 1e-6 * axis.scale)
+    return not tf.is_tensor(axis.scale) and axis.scale >= 1 and axis.scale == int(axis.scale)

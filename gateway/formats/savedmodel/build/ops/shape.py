@@ -11,7 +11,7 @@ import tensorflow as tf
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
 from gateway.formats.savedmodel.build.layout import dynamic_shape, held, moved, positive
 from gateway.formats.savedmodel.build.node import Node, tf_dtype
-from gateway.formats.savedmodel.build.values import Value
+from gateway.formats.savedmodel.build.values import Flat, Value
 from gateway.graph.registry import op
 
 
@@ -71,6 +71,10 @@ def reshape(build: Builder, node: Node, x: Value, to: Value | None = None) -> An
         return tf.reshape(x.tensor, _with_copies(x, sizes) if copies else sizes)
     if not copies:
         return tf.reshape(x.tensor, wanted)
+    if len(wanted) == 2 and Flat.fits(x):
+        whole = _product(x.shape[1:])
+        if (wanted[0] in (0, -1) and wanted[1] == whole) or (wanted == [0, -1] and whole):
+            return Flat(x)
     if 0 in wanted and x.rank is not None:
         here = x.shape
         run_time = [place for place, number in enumerate(wanted) if number == 0 and here[place] is None]
@@ -102,6 +106,8 @@ def flatten(build: Builder, node: Node, x: Value) -> Any:
     assert rank is not None
     axis = node.get("axis", 1)
     axis = axis + rank if axis < 0 else axis
+    if axis == 1 and Flat.fits(x):
+        return Flat(x)
     before, after = x.shape[:axis], x.shape[axis:]
     if None not in after:
         return tf.reshape(x.tensor, [-1 if None in before else _product(before), _product(after)])
