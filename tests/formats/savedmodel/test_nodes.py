@@ -1,4 +1,4 @@
-"""A part of ONNX's own node tests, as SavedModels: every seventeenth. All of them: `make certify`."""
+"""A part of ONNX's own node tests, as SavedModels: every forty-third. All of them: `make certify`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests import models
 from tests.environments import environment
 
 SCRIPT = Path(__file__).with_name("node_cases.py")
-STEP = 17
+STEP = 43
 
 
 @pytest.fixture(scope="module")
@@ -36,5 +36,5 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.environment("tensorflow")
 def test_saved_files_answer_as_the_standard_says(results: dict[str, str]) -> None:
-    assert len(results) >= 60
+    assert len(results) >= 24
     assert {name: said for name, said in results.items() if said} == {}
