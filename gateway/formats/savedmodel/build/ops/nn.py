@@ -127,7 +127,12 @@ def batch_normalization(
         raise ConversionError(f"{node.where} normalises with the statistics of its own batch (training mode).")
     epsilon = node.get("epsilon", 1e-5)
     statistics = (scale, bias, mean, var)
-    if x.rank == 4 and x.perm == channels_last(4) and x.dtype == tf.float32 and scale.dtype == tf.float32:
+    if (
+        not build.weights.trainable
+        and x.rank == 4
+        and x.perm == channels_last(4)
+        and x.dtype == scale.dtype == tf.float32
+    ):
         return _normalised(x, statistics, epsilon)
     if all(value.array is not None for value in statistics) and not build.weights.trainable:
         s, b, m, v = (np.asarray(value.array, np.float64) for value in statistics)
