@@ -258,7 +258,9 @@ class _Lister:
             padded = 0 if kind in (b"1", b"2", b"3", b"4", b"6") else padded
         elif kind not in FILES and kind != FOLDER:
             self.findings.unsafe.append(f"{names.shown(raw)} is of the unknown type {kind!r}")
-        else:
+        elif kind not in (FOLDER, b"\0") and raw.endswith(b"/"):
+            self.findings.unsafe.append(f"{names.shown(raw)} is a file by its type and a folder by its name")
+        else:  # before ustar a folder had no type, only a slash
             self.take(raw, kind == FOLDER or raw.endswith(b"/"), offset, size, bool(holds))
         there = self.source.skip(padded)
         if there < size and padded:

@@ -146,6 +146,9 @@ TARS: dict[str, tuple[bytes, type[GatewayError], str]] = {
     "sparse": (header(b"s", kind=b"S") + END, UnsafeArchive, "a sparse file"),
     "sparse by pax": (pax((b"GNU.sparse.major", b"1")) + file(b"s") + END, UnsafeArchive, "a sparse file"),
     "unknown type": (header(b"u", kind=b"Z") + END, UnsafeArchive, "unknown type b'Z'"),
+    "file called as a folder": (header(b"d/") + END, UnsafeArchive, "a file by its type and a folder by its name"),
+    "folder without a type that holds bytes": (
+        header(b"d/", 1, b"\0") + padded(b"x") + END, UnsafeArchive, "folder that holds 1 bytes"),
     "one name for all": (
         pax((b"path", b"x"), kind=b"g") + PLAIN + END, UnsafeArchive, "a record for all members sets path"),
     "twice": (PLAIN + PLAIN + END, UnsafeArchive, "there twice"),
