@@ -65,9 +65,11 @@ check: dev
 
 certify: setup dev
 	$(BIN)/python tools/certify.py $(ARGS)
+	$(BIN)/python tools/certify_nodes.py
 
 certify-sample: setup dev
 	$(BIN)/python tools/certify.py --sample 2
+	$(BIN)/python tools/certify_nodes.py --sample 20
 
 conformance: setup
 	$(BIN)/gateway conformance --out docs/conformance.md

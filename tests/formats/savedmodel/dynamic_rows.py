@@ -21,6 +21,7 @@ class Case:
     weights: dict[str, Any] = field(default_factory=dict)
     opset: int = 21
     rtol: float = 2e-6
+    steps: int = 0  # by which integers may differ
     feeds: dict[str, Any] = field(default_factory=dict)  # inputs that are not drawn: name -> (dtype, list)
     transposes: int | None = None  # how many may be left
 
