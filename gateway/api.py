@@ -28,7 +28,7 @@ import orjson
 from gateway import config
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE as ARTIFACT_FILE
-from gateway.core.artifact import ONNX, Artifact, Verification
+from gateway.core.artifact import NATIVE, ONNX, Artifact, Verification
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.flags import NOTHING, Flags, with_flags
 from gateway.core.modeltoml import ModelOptions
@@ -141,6 +141,11 @@ def inspect(source: str | Path) -> dict[str, Any]:
 
 def _next(match: Match) -> str:
     chosen = all_formats()[match.format]
+    if chosen.targets[0] == NATIVE:
+        return (
+            f"Drop it into the repository: it is served as it is, by Environment '{chosen.native}' in a sandbox; "
+            "nothing is converted, and its verdict is native."
+        )
     return (
         f"Drop it into the repository: it becomes {chosen.targets[0]} in Environment '{chosen.environment}', is proven "
         "and served. `gateway convert` does the same without serving."

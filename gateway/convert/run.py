@@ -316,7 +316,11 @@ def _judged(artifact: Artifact, finding: Finding, jobs: Jobs) -> Artifact:
     seconds = {stage: round(value, 3) for stage, value in jobs.seconds.items()}
     return replace(
         artifact,
-        signatures=tuple(s.with_batched(finding.batched) for s in artifact.signatures),
+        signatures=tuple(
+            # Of a native artifact the first signature was called; the others may be other functions.
+            signature.with_batched(finding.batched and (artifact.kind != NATIVE or number == 0))
+            for number, signature in enumerate(artifact.signatures)
+        ),
         provenance=replace(artifact.provenance, seconds=seconds),
         verification=finding.verification,
     )

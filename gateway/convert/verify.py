@@ -244,7 +244,7 @@ def _verdict(
         return Verification(Verdict.FAILED, oracle, nan, tuple(comparisons))
     if unstable:
         names = ", ".join(repr(name) for name in unstable)
-        reason = f"output {names} differs between two calls with the same input: the graph draws random numbers"
+        reason = f"output {names} differs between two calls with the same input: it draws random numbers or remembers"
         return Verification(Verdict.UNVERIFIED, oracle, reason, tuple(comparisons))
     if failed:
         worst = max(failed, key=lambda comparison: comparison.severity)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.artifact import FROZEN, SAVEDMODEL
+from gateway.core.artifact import FROZEN, NATIVE, SAVEDMODEL
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.savedmodel import SavedModelOptions
 from gateway.core.signature import parse_spec
@@ -106,7 +106,8 @@ def _savedmodel(options: SavedModelOptions, flags: Flags, target: str, problems:
         "--frozen": flags.frozen,
     }
     used = [flag for flag, value in given.items() if value]
-    if used and target != SAVEDMODEL and not (target == FROZEN and used == ["--frozen"]):
+    alone = {FROZEN: ["--frozen"], NATIVE: ["--tag"]}  # the MetaGraph of a SavedModel that is served as it is
+    if used and target != SAVEDMODEL and used != alone.get(target):
         problems.append(f"{', '.join(used)}: of a SavedModel alone, and the target is {target!r}; add --to savedmodel")
     for flag, values in (("--signature", flags.signatures), ("--tag", flags.tags)):
         problems += [f"{flag} {value!r} is given twice" for value in sorted({v for v in values if values.count(v) > 1})]

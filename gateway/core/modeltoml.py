@@ -118,6 +118,8 @@ class ModelOptions:
         del data["serve_failed"], data["isolation"], data["config_pbtxt"]
         if self.target not in ("savedmodel", "frozen"):
             del data["savedmodel"]
+            if self.savedmodel.tags != SavedModelOptions().tags:  # which MetaGraph of a SavedModel is served
+                data["tags"] = list(self.savedmodel.tags)
         data["verify"] = "off" if self.verify == "off" else "on"
         return json.dumps(data, sort_keys=True, separators=(",", ":"))
 

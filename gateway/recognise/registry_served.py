@@ -62,7 +62,7 @@ FAMILIES: dict[str, list[Row]] = {
     ],
     "TensorFlow": [
         ("tf-savedmodel", "TensorFlow SavedModel", ".pb", "program",
-         "SavedModel is not converted here yet; " + _TF2ONNX + " --saved-model FOLDER --output model.onnx makes a file that is served."),
+         "It is served as it is, by TensorFlow in a worker. For onnxruntime " + _TF2ONNX + " --saved-model FOLDER --output model.onnx makes a file."),
         ("tf-savedmodel-text", "TensorFlow SavedModel as text", ".pbtxt", "program",
          "Load it with TensorFlow and save it again: tf.saved_model.save writes saved_model.pb."),
         ("tf-graphdef", "TensorFlow GraphDef", ".pb .graphdef .pbtxt", "program",

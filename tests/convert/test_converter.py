@@ -89,7 +89,11 @@ CASES = {
     ),
     "NaN weights that reach nothing": Case("nan_unused"),
     "random numbers cannot be judged": Case(
-        "random_numbers", Verdict.UNVERIFIED, reason="draws random numbers", batched=False, batch="not the single run"
+        "random_numbers",
+        Verdict.UNVERIFIED,
+        reason="draws random numbers or remembers",
+        batched=False,
+        batch="not the single run",
     ),
     "an old Add with an axis, raised rightly": Case(
         "old_opset", oracle=f"{REFERENCE} 1.23.2 (Add corrected)", batched=False, batch="no free first dimension"

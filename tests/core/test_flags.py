@@ -44,6 +44,11 @@ SAYS = {
         Flags("savedmodel", (), (), ["k", "l"], ["serve", "mine"], "m", frozen=True),
         ModelOptions("savedmodel", savedmodel=EVERY),
     ),
+    "which MetaGraph of a SavedModel is served": (
+        ModelOptions(),
+        Flags("native", tags=["serve", "gpu"]),
+        ModelOptions("native", savedmodel=SavedModelOptions(tags=("serve", "gpu"))),
+    ),
     "frozen takes the place of model.toml's trainable": (
         ModelOptions("savedmodel", savedmodel=SavedModelOptions(trainable=True)),
         Flags(frozen=True),
