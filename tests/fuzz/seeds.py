@@ -212,7 +212,20 @@ parameters { key: "a" value: { string_value: 'b\\n' } }
     return [text.encode(), b"input <name: 'x'>", b"version_policy { specific { versions: [1, 2] } }"]
 
 
+def saved_models() -> list[bytes]:
+    from tests.hostile import graphs
+
+    found = [graphs.saved_model(make("/x")) for make in (graphs.read_file, graphs.print_file, graphs.save_checkpoint)]
+    body = graphs.node("out", "Identity", ("x",))
+    called = message(5, message(1, "f"), message(2, message(10, message(1, "g"))))
+    library = message(2, message(1, message(1, message(1, "g")), b"\x1a" + body[1:]))
+    graph = message(2, graphs.node("out", "Call", ("x",), called), library)
+    saver = message(3, message(2, "out:0"), message(3, "out"))
+    return [*found, number(1, 1) + message(2, graph, saver, message(7, message(2, message(1, "g"))))]
+
+
 MADE = {
+    "savedmodel": saved_models,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,
     "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,

@@ -228,6 +228,19 @@ def mxnet_params(data: bytes) -> None:
     assert total <= len(data), "more than the file has"
 
 
+@target("savedmodel")
+def savedmodel(data: bytes) -> None:
+    from gateway.formats.savedmodel import metagraph, screen
+
+    for meta in metagraph.parse(data):
+        screen.problems(meta)
+        for signature in metagraph.ordered(meta):
+            for tensor in (*signature.inputs, *signature.outputs):
+                str(tensor.spec())
+        assert sum(meta.operators().values()) <= len(data), "more nodes than bytes"
+        assert len(meta.variables()) <= len(data)
+
+
 # -- protocols: bytes as they come, or (first byte from 128 on) a document made of them, which gets further --
 
 

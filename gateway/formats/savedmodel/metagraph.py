@@ -120,7 +120,12 @@ def _called(attributes: Mapping[str, Message], depth: int = 0) -> Iterator[str]:
 
 def read(path: Path) -> tuple[MetaGraph, ...]:
     """Errors: CorruptModel."""
-    return tuple(_meta(message) for message in Message(memoryview(path.read_bytes())).messages(2))
+    return parse(path.read_bytes())
+
+
+def parse(data: bytes) -> tuple[MetaGraph, ...]:
+    """The MetaGraphs of a saved_model.pb. Errors: CorruptModel."""
+    return tuple(_meta(message) for message in Message(memoryview(data)).messages(2))
 
 
 def choose(metas: tuple[MetaGraph, ...], tags: tuple[str, ...]) -> MetaGraph:

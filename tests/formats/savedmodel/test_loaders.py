@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from gateway.core.savedmodel import SavedModelOptions
 from gateway.formats.base import Source, all_formats
 from gateway.process.environments import Environments
 from tests import models
+from tests.e2e.running import Running, gateway
 from tests.environments import environment
 
 SCRIPT = Path(__file__).with_name("loaders.py")
@@ -38,7 +40,7 @@ class Seen:
         self.folder = folder
         for name, options in {
             "plain": SavedModelOptions((KEY,)),
-            "trainable": SavedModelOptions((KEY, "also"), trainable=True),
+            "trainable": SavedModelOptions((KEY, "serving_default"), trainable=True),
         }.items():
             _convert(folder, name, options)
         np.savez(folder / "in.npz", image=np.load(DIGITS / "test" / "input_0.npy"))
@@ -117,3 +119,28 @@ def test_twenty_steps_lower_the_loss(seen: Seen) -> None:
     assert told["moved"], "moving statistics follow the batches"
     assert told["dropped"], "dropout is at work: two passes differ"
     assert told["gradients"], "tf.saved_model.load and GradientTape reach every weight"
+
+
+@pytest.mark.environment("tensorflow")
+def test_what_was_trained_comes_back_as_a_new_version(seen: Seen, tmp_path: Path) -> None:
+    repository = tmp_path / "repo"
+    shutil.copytree(DIGITS, repository / "digits" / "1")
+    labels = np.load(seen.folder / "labels.npy")
+    pictures = np.load(DIGITS / "test" / "input_0.npy").tolist()
+    with gateway(tmp_path) as running:
+        running.wait("digits", 1, "AVAILABLE")
+        found = [right(running, pictures, labels)]
+        shutil.copytree(seen.folder / "tuned", tmp_path / "2")
+        (tmp_path / "2").rename(repository / "digits" / "2")
+        row = running.wait("digits", 2, "AVAILABLE")
+        found.append(right(running, pictures, labels))
+        assert row["verdict"] == "native"
+        assert running.stop() == 0
+    assert found[0] == 0, "the labels are what version 1 does not say"
+    assert found[1] > len(labels) * 0.8
+
+
+def right(running: Running, pictures: Any, labels: Array) -> int:
+    status, answer = running.predict("digits", {"image": pictures})
+    assert status == 200, answer
+    return int((np.array(answer["outputs"]["logits"]).argmax(1) == labels).sum())

@@ -98,6 +98,9 @@ CASES = {
 }
 
 
+SLOW = pytest.mark.slow  # one more process of TensorFlow after the other
+
+
 def converted(folder: Path, options: ModelOptions, out: Path) -> Artifact:
     source = source_of(folder)
     match = all_formats()["tf-savedmodel"].match(source)
@@ -109,7 +112,10 @@ def converted(folder: Path, options: ModelOptions, out: Path) -> Artifact:
 
 
 @pytest.mark.environment("tensorflow")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if case.model == "keras" else name for name, case in CASES.items()],
+)
 def test_served_as_it_is(made: Path, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     artifact = converted(made / case.model, case.options, tmp_path / "out")
