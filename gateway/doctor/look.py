@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__, config
+from gateway.convert.plan import RUNS_IN
 from gateway.errors import GatewayError
 from gateway.formats.base import all_formats
 from gateway.process import envbuild, sandbox_levels
@@ -130,6 +131,7 @@ def environments_of(environments: Environments) -> list[dict[str, Any]]:
         row["reads"] = sorted(f.name for f in formats if f.environment == name)
         row["judges"] = sorted(f.name for f in formats if name in f.judges)
         row["runs"] = sorted(f.name for f in formats if f.native == name)
+        row["targets"] = sorted(kind for kind, place in RUNS_IN.items() if place == name)
     return rows
 
 

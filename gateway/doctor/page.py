@@ -84,6 +84,6 @@ def _port(row: dict[str, Any]) -> str:
 
 def _purpose(row: dict[str, Any]) -> str:
     title = row["title"].partition("`: ")[2] or row["title"]
-    words = {"reads": row["reads"], "judges": row["judges"], "runs": row["runs"]}
+    words = {"reads": row["reads"], "judges": row["judges"], "runs": row["runs"], "runs what became": row["targets"]}
     needed = "; ".join(f"{word} {', '.join(names)}" for word, names in words.items() if names)
     return f"{title} [{needed or 'no format needs it now'}]"
