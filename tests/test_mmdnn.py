@@ -1,0 +1,107 @@
+"""The commands of MMdnn: what docs/from-mmdnn.md says runs, runs; what it says is refused, is refused by name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway import cli, mmdnn
+from tests import models
+from tests.environments import environment
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "from-mmdnn.md").read_text()
+DIGITS = ROOT / "model_repo" / "digits" / "1"
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    name: getattr(mmdnn, name)
+    for name in ("mmconvert", "mmtoir", "mmtocode", "mmtomodel", "mmdownload", "mmvismeta")
+} | {"gateway": cli.main}  # fmt: skip
+SHAPES = {"3,112,112": "1,8,8"}  # the files are those of the digits
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """(before, here, note) of the rows that begin with a command of MMdnn's."""
+    found = re.findall(r"^\| `(mm\w+ [^`]+)` \| (?:`([^`]+)`)? ?\| (.*) \|$", PAGE, re.M)
+    assert len(found) >= 15
+    return found
+
+
+def run(line: str) -> int:
+    for theirs, ours in SHAPES.items():
+        line = line.replace(theirs, ours)
+    name, *arguments = shlex.split(line)
+    return COMMANDS[name](arguments)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("symbol.json", "0000.params"):
+        shutil.copy(DIGITS / f"digits-{name}", tmp_path / f"model-{name}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_refused_says_why(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = [before for before, _, note in rows() if note.startswith("refused")]
+    assert len(refused) >= 12
+    for line in refused:
+        assert run(line) == 2, line
+        said = capsys.readouterr().err
+        assert said.startswith(f"{line.split()[0]}: "), said
+        assert len(said.splitlines()) == 2, "what is wrong, and what to do instead"
+
+
+@pytest.mark.environment("tensorflow")
+def test_what_runs(here: Path) -> None:
+    """In the order that the three steps had: `mmtomodel` takes what `mmtoir` wrote."""
+    environment("tensorflow")
+    models.base_python()
+    lines = [before for before, _, note in rows() if note.startswith("unchanged")]
+    lines += [ours for _, ours, _ in rows() if ours]
+    assert len(lines) == 6
+    # The whole conversion once by MMdnn's name and once by ours, each into a folder of its own.
+    for number, line in enumerate(lines):
+        own = line.replace("resnet100", f"own{number}") if "savedmodel" in line or "mmconvert" in line else line
+        assert run(own) == 0, own
+    for name in ("own0", "own2", "tf_resnet100", "tf_trained"):
+        assert (here / name / "saved_model.pb").is_file()
+    assert (here / "resnet100" / "model.onnx").is_file()
+
+
+WRONG = {
+    "everything at once": (
+        "mmconvert -sf keras -in a.h5 -df cntk -om o --phase train --inNodeName x",
+        ["--phase: ", "--inNodeName: ", "--srcFramework keras: not converted yet", "--dstFramework cntk", "a.h5 is"],
+    ),
+    "a framework nobody knows": ("mmtoir -f jax -n model-symbol.json -d o", ["'jax': MMdnn knows mxnet, onnx"]),
+    "an option with a typo": ("mmtoir -f mxnet -n model-symbol.json -d o --inputShap 1,8,8", ["--inputShap"]),
+    "a missing option": ("mmtoir -f mxnet -d o", ["-n/-in/--network"]),
+    "a shape with the batch": (
+        "mmconvert -sf mxnet -in model-symbol.json -df onnx -om o --inputShape ?,1,8,8",
+        ["--inputShape ?,1,8,8: expected sizes such as 3,112,112, without the batch, for: data"],
+    ),
+    "a model that is not there": ("mmtomodel -f tensorflow -in gone -o o", ["gone does not exist"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.base_python()
+    line, says = WRONG[name]
+    assert run(line) == 2
+    said = capsys.readouterr().err
+    assert [part for part in says if part not in said] == [], said
+    assert not (here / "o").exists()
+
+
+def test_weights_of_another_name_are_taken(here: Path) -> None:
+    models.base_python()
+    (here / "other").mkdir()
+    (here / "model-0000.params").rename(here / "other" / "best.params")
+    assert run("mmtoir -f mxnet -n model-symbol.json -w other/best.params -d o --inputShape 1,8,8") == 0
+    assert (here / "o" / "model.onnx").is_file()
