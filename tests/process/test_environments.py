@@ -174,7 +174,7 @@ def test_a_package_that_does_not_import(tmp_path: Path) -> None:
 def test_a_step_past_its_wall_clock_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "STEP_S", 0.3)
     began = time.monotonic()
-    code, lines = step.run(["sh", "-c", "echo begun; sleep 600 & sleep 600"], dict(os.environ), print)
+    code, lines = step.run(["sh", "-c", "echo begun; sleep 600 & exec sleep 600"], dict(os.environ), print)
     assert code == -signal.SIGKILL
     assert lines == ["begun"]
     assert time.monotonic() - began < 10
