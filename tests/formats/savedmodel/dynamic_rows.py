@@ -488,6 +488,49 @@ CASES = {
         ROWS,
         rtol=1e-5,
     ),
+    # -- regions and spectra
+    "regions, half pixels": Case(
+        "(float[N,3,H,W] x, float[K,4] r, int64[K] i) => (float[] y)"
+        "{ e = Mul(r, k) f = Abs(e) y = RoiAlign<output_height=2, output_width=3, spatial_scale=0.5>(x, f, i) }",
+        ({"N": 1, "H": 8, "W": 6, "K": 3}, {"N": 1, "H": 7, "W": 11, "K": 5}),
+        {"k": ("float32", [1, 2, 6, 9])},
+        rtol=1e-5,
+        feeds={"i": ("int64", 0, 1)},
+    ),
+    "regions, whole pixels, two samples": Case(
+        "(float[N,3,H,W] x, float[K,4] r, int64[K] i) => (float[] y)"
+        "{ e = Mul(r, k) y = RoiAlign<output_height=2, output_width=2, sampling_ratio=2, coordinate_transformation_mode"
+        '="output_half_pixel">(x, e, i) }',
+        ({"N": 2, "H": 8, "W": 6, "K": 3}, {"N": 2, "H": 7, "W": 11, "K": 5}),
+        {"k": ("float32", [1, 1, 3, 4])},
+        rtol=1e-5,
+        feeds={"i": ("int64", 0, 2)},
+    ),
+    "regions, the greatest": Case(
+        "(float[N,3,H,W] x, float[K,4] r, int64[K] i) => (float[] y)"
+        '{ e = Abs(x) f = Abs(r) g = Mul(f, k) y = RoiAlign<mode="max", output_height=2, sampling_ratio=2>(e, g, i) }',
+        ({"N": 2, "H": 8, "W": 6, "K": 3}, {"N": 2, "H": 7, "W": 11, "K": 5}),
+        {"k": ("float32", [1, 1, 3, 4])},
+        rtol=1e-5,
+        feeds={"i": ("int64", 0, 2)},
+    ),
+    "fourier, one side": Case(
+        "(float[N,T,1] x) => (float[] y) { y = DFT<axis=1, onesided=1>(x) }", ROWS, opset=17, rtol=1e-5
+    ),
+    "fourier, back, cut": Case(
+        "(float[N,T,2] x) => (float[] y) { y = DFT<axis=1, inverse=1>(x, l) }",
+        ROWS,
+        {"l": ("int64", 4)},
+        opset=17,
+        rtol=1e-5,
+    ),
+    "fourier, windows": Case(
+        "(float[N,T,1] x) => (float[] y) { y = STFT(x, s, w) }",
+        ({"N": 1, "T": 20}, {"N": 2, "T": 33}),
+        {"s": ("int64", 3), "w": (8,)},
+        opset=17,
+        rtol=1e-5,
+    ),
     # -- integer types
     "abs, sign and relu of integers": Case(
         "(uint8[N] x, int16[N] v, uint64[N] u) => (uint8[] a, int16[] b, uint64[] c)"
