@@ -127,7 +127,7 @@ def page(found: dict[str, Any]) -> str:
             name,
             seen["verdict"],
             seen["judge"],
-            format(seen["max_error"], ".2g") if seen["max_error"] is not None else "",
+            format(seen["max_error"], ".2g") if seen.get("max_error") is not None else "",
             seen["seconds"],
             seen["size_over_weights"],
             seen["transposes_left"],

@@ -482,6 +482,12 @@ CASES = {
         {"n": ("int64", 3)},
         rtol=1e-5,
     ),
+    "loop of no rounds": Case(
+        "(float[N] x, float[K] k) => (float[] y, float[] z) { s = Shape(k) n = Squeeze(s) "
+        "y, z = Loop<body = b (int64 i, bool p, float[N] s) => (bool q, float[N] t, float[N] o) "
+        "{ q = Identity(p) t = Add(s, x) o = Mul(t, x) }>(n, , x) }",
+        ({"N": 3, "K": 2}, {"N": 2, "K": 0}),
+    ),
     "scan over free steps": Case(
         "(float[T,N] x, float[N] s) => (float[] y, float[] z) { y, z = Scan<num_scan_inputs=1, body = b (float[N] a, "
         "float[N] e) => (float[N] c, float[N] d) { c = Add(a, e) d = Mul(c, e) }>(s, x) }",

@@ -78,7 +78,18 @@ def loop(
         (tf.constant(0, tf.int64), holds, start, piles),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([]), loosened, [tf.TensorShape(None)] * scans),
     )
-    return (*state, *[pile.stack() for pile in piles])
+    return (*state, *[_stacked(pile) for pile in piles])
+
+
+def _stacked(pile: Any) -> Any:
+    """What piled up in the rounds; of no round at all it has no rows, and size 0 where a size is free."""
+    shape = pile.element_shape
+    if shape.rank is None or shape.is_fully_defined():
+        return pile.stack()
+    nothing = tf.zeros([0, *[size or 0 for size in shape.as_list()]], pile.dtype)
+    made = tf.cond(pile.size() > 0, pile.stack, lambda: nothing)
+    made.set_shape([None, *shape.as_list()])
+    return made
 
 
 def _traced(
@@ -209,7 +220,7 @@ def _scanned(
     )
     results = []
     for pile, axis, way in zip(piles, out_axes, out_ways):
-        whole = pile.stack()
+        whole = _stacked(pile)
         whole = tf.reverse(whole, [0]) if way else whole
         rank = len(whole.shape)
         axis = axis % rank
