@@ -1,4 +1,7 @@
-"""A part of ONNX's own node tests, as SavedModels: every forty-third. All of them: `make certify`."""
+"""A part of ONNX's own node tests, as SavedModels: every forty-third. All of them: `make certify`.
+
+Slow: onnx makes all of its cases before one can be picked. `make certify-sample` does others each day.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.environment("tensorflow")
 def test_saved_files_answer_as_the_standard_says(results: dict[str, str]) -> None:
     assert len(results) >= 24
