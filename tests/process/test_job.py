@@ -298,12 +298,23 @@ def test_progress_that_is_no_progress_is_passed_over(tmp_path: Path) -> None:
     assert seen == [Progress("a\\x1b", None)]
 
 
+def sessions_of_children() -> set[int]:
+    children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+    return {os.getsid(int(pid)) for pids in children for pid in pids}
+
+
 def test_what_surrounds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the gateway")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     with (tmp_path / "open file").open("w") as stream:
         os.set_inheritable(stream.fileno(), True)
-        seen = run("surroundings", tmp_path).value
+        sessions: list[set[int]] = []
+
+        def look(_: Progress) -> None:
+            sessions.append(sessions_of_children())
+            (tmp_path / "job" / "out" / "looked").touch()
+
+        seen = run("surroundings", tmp_path, progress=look).value
     home = str(tmp_path / "job")
     assert set(seen["environ"]) <= {
         *(
@@ -324,7 +335,10 @@ def test_what_surrounds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (seen["environ"]["HOME"], seen["environ"]["TMPDIR"]) == (home, home)
     assert seen["no_new_privs"]
     assert seen["oom_score"] >= 500
-    assert seen["session"] != os.getsid(0)
+    # Seen from here: in there a session that began outside of its pid namespace is called 0, as ours may be too.
+    assert sessions
+    assert sessions[0]
+    assert os.getsid(0) not in sessions[0]
     assert seen["stdin"] == "/dev/null"
     assert seen["descriptors"] == ["0", "1", "2", "3"]  # 3 is the listing itself
     assert seen["flags"] == [1, 1, True]

@@ -25,13 +25,16 @@ def good(job: ChildJob) -> dict[str, Any]:
 
 def surroundings(job: ChildJob) -> dict[str, Any]:
     status = Path("/proc/self/status").read_text()
+    job.progress("to be looked at from outside")
+    end = time.monotonic() + 20
+    while not (job.out / "looked").exists() and time.monotonic() < end:
+        time.sleep(0.01)
     return {
         "environ": dict(os.environ),
         "path": sys.path,
         "modules": sorted(sys.modules),
         "no_new_privs": "NoNewPrivs:\t1" in status,
         "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
-        "session": os.getsid(0),
         "stdin": str(Path("/proc/self/fd/0").readlink()),
         "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "flags": [sys.flags.dont_write_bytecode, sys.flags.no_user_site, sys.flags.safe_path],
