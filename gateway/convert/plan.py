@@ -6,8 +6,11 @@ Rule 2: ONNX is the hub: what a format does not write itself is made from the ON
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from gateway.core.artifact import FROZEN, ONNX, SAVEDMODEL
 from gateway.formats.base import Format, all_formats
@@ -17,6 +20,9 @@ REVISION = 1
 TENSORFLOW = "tensorflow"
 TASKS = {SAVEDMODEL: "gateway.formats.savedmodel.hop:convert", FROZEN: "gateway.formats.savedmodel.hop:convert"}
 """From ONNX to what else: the task of the second hop."""
+BUILDER = Path(__file__).parents[1] / "formats" / "savedmodel"
+WRITERS = dict.fromkeys(TASKS.values(), (BUILDER / "build", BUILDER / "hop.py"))
+"""Where the code of a further hop lies: its digest is part of the store's key, so no change there is forgotten."""
 RUNS_IN = {ONNX: "base", SAVEDMODEL: TENSORFLOW, FROZEN: TENSORFLOW}
 """Environment in which an artifact of a kind is run; a native one runs in its format's own."""
 
@@ -47,6 +53,26 @@ def environments(source: Format, target: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([hop.environment for hop in hops]))
 
 
-def converter_name(source: Format) -> str:
-    """Which code converts: part of the store's key and of the provenance."""
-    return f"gateway {REVISION}, {source.name} {source.revision}"
+def converter_name(source: Format, target: str = ONNX) -> str:
+    """Which code converts: part of the store's key and of the provenance. Errors: MissingHop."""
+    hops = plan(source.name, target, {source.name: source})
+    further = [f", {hop.target} {code_digest(WRITERS[hop.task])[:16]}" for hop in hops[1:]]
+    return f"gateway {REVISION}, {source.name} {source.revision}{''.join(further)}"
+
+
+@cache
+def code_digest(places: tuple[Path, ...]) -> str:
+    """sha256 over names and bytes of Python files: `places`, and all below those that are folders.
+
+    Errors: FileNotFoundError where a place has none.
+    """
+    seen = hashlib.sha256()
+    for place in places:
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        if not files:
+            raise FileNotFoundError(f"{place} holds no Python file: what is made there cannot be told apart")
+        for file in files:
+            data = file.read_bytes()
+            seen.update(f"{file.relative_to(place.parent).as_posix()}\0{len(data)}\0".encode())
+            seen.update(data)
+    return seen.hexdigest()

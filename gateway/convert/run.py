@@ -89,11 +89,12 @@ class Converter:
         """
         judge = choose(source, self._environments).environment
         used = ",".join(sorted({*environments(source, target), judge, "base"}))
-        if (source.name, used) not in self._identities:
+        name = converter_name(source, target)
+        if (name, used) not in self._identities:
             digests = {info.name: info.digest for info in self._environments.known()}
             packages = ", ".join(f"{name} {digests.get(name, 'unknown')[:16]}" for name in used.split(","))
-            self._identities[source.name, used] = f"{converter_name(source)}, {packages}"
-        return self._identities[source.name, used]
+            self._identities[name, used] = f"{name}, {packages}"
+        return self._identities[name, used]
 
     def convert(
         self,
@@ -115,7 +116,7 @@ class Converter:
             environment = self._ensure(hops, judge, jobs)
             conversion = _run_hops(hops, subject, jobs, out)
             _read_again(jobs, request.match.format, conversion, out)
-            artifact = self._artifact(request, hops[0], conversion, environment, jobs, out)
+            artifact = self._artifact(request, hops, conversion, environment, jobs, out)
             report.write(artifact, out)
             owner = _vectors(request.vectors, artifact.signatures[0]) if request.verify else None
             question = self._question(subject, judge, conversion, artifact, out, request.verify)
@@ -211,7 +212,7 @@ class Converter:
     def _artifact(
         self,
         request: ConvertRequest,
-        hop: Hop,
+        hops: Sequence[Hop],
         conversion: Conversion,
         environment: Environment,
         jobs: Jobs,
@@ -227,7 +228,7 @@ class Converter:
                 request.match,
                 conversion,
                 source_digest=request.source_digest or request.digest,
-                converter=converter_name(all_formats()[hop.format]),
+                converter=converter_name(all_formats()[hops[0].format], hops[-1].target),
                 environment=f"{environment.name} {environment.digest[:16]}",
                 sandbox=jobs.sandbox,
                 seconds=jobs.seconds,
