@@ -5,8 +5,11 @@
     make certify ARGS="--only silero"      rows whose name holds that word
     make certify-sample                    two rows that rotate by day: same verdict and judge as recorded?
 
-Rows are tests/zoo.toml; tests/zoo.py fetches them by package name and checks the sha256. What was seen
-is kept in docs/certified.json after each row, so a run that was stopped goes on where it stopped.
+    python tools/certify.py --page         the page again from what is kept, nothing run
+
+Rows are tests/zoo.toml and tests/formats/*/zoo.toml; tests/zoo.py fetches them by package name and checks the sha256,
+or has them made. What was seen is kept in docs/certified/FORMAT.json after each row, so a run that was stopped goes
+on where it stopped.
 
 Rule 1: what is written is what `gateway convert --json` said; a row that does not end with its verdict in the zoo
         fails the run, and is written all the same.
@@ -25,8 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # for tests/zoo.py, wherever this is started from
 
 from gateway.errors import GatewayError  # noqa: E402
+from gateway.formats.base import all_formats  # noqa: E402
 from tests import zoo  # noqa: E402
 
-STATE = ROOT / "docs" / "certified.json"
+STATE = ROOT / "docs" / "certified"
 PAGE = ROOT / "docs" / "certified.md"
 GATEWAY = Path(sys.executable).with_name("gateway")
 ANSWERS = ("convert", "core", "formats", "graph", "process", "runtimes")  # folders of gateway/ that make a verdict
@@ -47,9 +50,12 @@ OURS = zoo.Row(name="digits", path="../model_repo/digits/1", format="mxnet", ver
 
 
 def source_of(row: zoo.Row) -> str:
+    if row.environment:
+        return f"made in {row.environment}: {row.make.removeprefix('tests.formats.')}"
     if row.make:
         return "made by MXNet: " + row.make.replace("gluon ", "model zoo ").replace("graph tests.formats.mxnet.", "")
-    return f"{row.pypi.replace('==', ' ')}, {Path(row.file).name}" if row.pypi else row.path.removeprefix("../")
+    package = row.pypi or row.npm
+    return f"{package.replace('==', ' ')}, {Path(row.file).name}" if package else row.path.removeprefix("../")
 
 
 def ask(command: str, source: Path, *options: str) -> tuple[int, dict[str, Any], float, float]:
@@ -98,10 +104,19 @@ def certify(row: zoo.Row) -> dict[str, Any]:
     }
 
 
-def code_digest() -> str:
-    """Of everything of ours that takes part in an answer, and the pins of Environment base."""
-    files = [p for folder in ANSWERS for p in (ROOT / "gateway" / folder).rglob("*.py")]
-    files += (ROOT / "deploy" / "envs" / f"{name}.txt" for name in ("base", "mxnet"))
+def code_digest(name: str) -> str:
+    """Of everything of ours that takes part in an answer about format `name`, and the pins of its Environments."""
+    form = all_formats()[name]
+    others = {type(other).__module__ for other in all_formats().values()} - {type(form).__module__}
+    apart = [ROOT / (module.replace(".", "/")) for module in others]
+    files = [
+        path
+        for folder in ANSWERS
+        for path in (ROOT / "gateway" / folder).rglob("*.py")
+        if not any(path.is_relative_to(folder) or path == folder.with_suffix(".py") for folder in apart)
+    ]
+    used = {"base", form.environment, form.native, *form.judges} - {""}
+    files += (ROOT / "deploy" / "envs" / f"{name}.txt" for name in used)
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
@@ -118,13 +133,20 @@ def commit() -> str:
 
 
 def read_state() -> dict[str, Any]:
-    return json.loads(STATE.read_text()) if STATE.exists() else {}
+    return {
+        name: entry for path in sorted(STATE.glob("*.json")) for name, entry in json.loads(path.read_text()).items()
+    }
 
 
-def write(state: dict[str, Any], rows: Iterable[zoo.Row]) -> None:
+def write(state: dict[str, Any], rows: Sequence[zoo.Row]) -> None:
     """State and page, each renamed in; rows that left the zoo leave the page."""
-    kept = {row.name: state[row.name] for row in rows if row.name in state}
-    for path, text in ((STATE, json.dumps(kept, indent=1, ensure_ascii=False) + "\n"), (PAGE, page(kept))):
+    texts = {PAGE: page({row.name: state[row.name] for row in rows if row.name in state})}
+    for form in {row.format for row in rows}:
+        kept = {row.name: state[row.name] for row in rows if row.format == form and row.name in state}
+        if kept:
+            texts[STATE / f"{form}.json"] = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    STATE.mkdir(exist_ok=True)
+    for path, text in texts.items():
         part = path.with_suffix(path.suffix + ".part")
         part.write_text(text)
         part.replace(path)
@@ -137,11 +159,12 @@ def number(value: Any, form: str) -> str:
 HEAD = """\
 # Certified models
 
-*Written by `make certify` from `tests/zoo.toml`; do not edit. CI does two rows again, others each day.*
+*Written by `make certify` from `tests/zoo.toml` and `tests/formats/*/zoo.toml`; do not edit. CI does two rows again,
+others each day.*
 
-Real models of others, and MXNet's own nets with seeded weights and statistics, through `gateway convert`. Seconds and
-memory (of the largest process) are those of the whole command on one machine, the judge's work included; a commit with
-`+` had changes that were not committed.
+Real models of others, and models that the genuine exporters wrote with seeded weights, through `gateway convert`.
+Seconds and memory (of the largest process) are those of the whole command on one machine, the judge's work included; a
+commit with `+` had changes that were not committed.
 
 | model | source | format | operators | verdict | judge | worst SNR dB | max abs | s | MiB | commit |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -175,7 +198,7 @@ def page(state: dict[str, Any]) -> str:
 
 
 def done(entry: dict[str, Any] | None, row: zoo.Row, code: str) -> bool:
-    return bool(entry) and entry["code"] == code and entry["row"] == json.loads(json.dumps(asdict(row)))
+    return bool(entry) and entry["code"] == code and entry["row"] == row.kept()
 
 
 def sample(rows: Sequence[zoo.Row], count: int, day: int) -> list[zoo.Row]:
@@ -196,7 +219,7 @@ def recheck(rows: Sequence[zoo.Row], count: int) -> int:
             "" if same else f"RECORDED {before}",
         )
     if not state:
-        print(f"{STATE.name} has no rows: run `make certify` first", file=sys.stderr)
+        print(f"{STATE} has no rows: run `make certify` first", file=sys.stderr)
     return 1 if wrong or not state else 0
 
 
@@ -204,15 +227,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--again", action="store_true", help="rows that are done, too")
     parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--page", action="store_true", help="write the page from what is kept, nothing else")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="do N recorded rows again and compare")
     arguments = parser.parse_args()
     rows = [OURS, *zoo.rows()]
     if arguments.sample:
         return recheck(rows, arguments.sample)
-    state, code, now, wrong = read_state(), code_digest(), commit(), 0
+    state, now, wrong = read_state(), commit(), 0
+    if arguments.page:
+        write(state, rows)
+        return 0
     for row in rows:
         if arguments.only not in row.name:
             continue
+        code = code_digest(row.format)
         if arguments.again or not done(state.get(row.name), row, code):
             try:
                 seen = certify(row)
@@ -220,7 +248,7 @@ def main() -> int:
                 wrong += 1
                 print(f"{row.name}: no fixture: {error.message}")
                 continue
-            state[row.name] = {"row": asdict(row), "seen": seen, "commit": now, "code": code}
+            state[row.name] = {"row": row.kept(), "seen": seen, "commit": now, "code": code}
             write(state, rows)
         seen = state[row.name]["seen"]
         fits = seen["verdict"] == row.verdict
