@@ -18,7 +18,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,14 +91,22 @@ def prepare(job: Any) -> dict[str, Any]:
     return found
 
 
+def files_of(place: str) -> dict[str, Path]:
+    """The modules of a package, or the one module that it is, and their files."""
+    root = importlib.import_module(place)
+    if not hasattr(root, "__path__"):
+        return {place: Path(str(root.__file__))}
+    files = sorted(Path(str(root.__path__[0])).glob("*.py"))
+    return {f"{place}.{path.stem}": path for path in files if path.stem != "__init__"}
+
+
 class Package:
     """The modules of operator functions: watched while they run, replaced by others and brought back."""
 
-    def __init__(self, name: str, package: str) -> None:
+    def __init__(self, name: str, places: Sequence[str]) -> None:
+        """`places`: packages, whose files they are, and modules."""
         self.format = name
-        root = importlib.import_module(package)
-        files = sorted(Path(str(root.__path__[0])).glob("*.py"))
-        self.sources = {f"{package}.{p.stem}": p.read_text() for p in files if p.stem != "__init__"}
+        self.sources = {full: path.read_text() for place in places for full, path in files_of(place).items()}
         self.modules: dict[str, ModuleType] = {full: importlib.import_module(full) for full in self.sources}
         self.order = self._ordered()
 

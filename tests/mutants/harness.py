@@ -99,8 +99,10 @@ class Report:
 
 def all_mutants(target: Target) -> list[Mutant]:
     folder = ROOT / Path(*target.package.split("."))
-    files = [path for path in sorted(folder.glob("*.py")) if path.stem not in ("__init__", *target.skip)]
-    return [m for path in files for m in mutants_of(f"{target.package}.{path.stem}", path.read_text())]
+    files = {f"{target.package}.{path.stem}": path for path in sorted(folder.glob("*.py"))}
+    files |= {name: (ROOT / Path(*name.split("."))).with_suffix(".py") for name in target.shared}
+    left = {name: path for name, path in files.items() if path.stem not in ("__init__", *target.skip)}
+    return [m for name, path in left.items() for m in mutants_of(name, path.read_text())]
 
 
 def chosen(mutants: Sequence[Mutant], count: int, seed: int = SEED) -> list[Mutant]:
@@ -167,7 +169,7 @@ class _Bench:
         self.say(f"{len(made)} nets of {self.target.format}")
         rows = [_row(net) for net in made]
         found = self._child(
-            "prepare", "base", nets=rows, package=self.target.package, work=str(self.folder / "work")
+            "prepare", "base", nets=rows, package=list(self.target.places), work=str(self.folder / "work")
         ).value
         for net, row in zip(made, rows, strict=True):
             one = found[net.name]
@@ -261,7 +263,7 @@ class _Bench:
             self.say(f"{len(done)} of {len(rows)} mutants judged")
             try:
                 self._child(
-                    "judge", "base", package=self.target.package, nets=list(self.nets.values()), mutants=left,
+                    "judge", "base", package=list(self.target.places), nets=list(self.nets.values()), mutants=left,
                     results=str(results),
                 )  # fmt: skip
             except JobError as error:
@@ -300,7 +302,7 @@ class _Bench:
             }
             for name, doubt in doubts
         ]
-        excused = self._child("excuse", "base", package=self.target.package, mutants=rows).value["excused"]
+        excused = self._child("excuse", "base", package=list(self.target.places), mutants=rows).value["excused"]
         for (name, doubt), passes in zip(doubts, excused, strict=True):
             said = done[name]
             said["excused"] = said.get("excused", 0) + passes
@@ -341,7 +343,7 @@ class _Bench:
             if (o.net, o.case) in seen
         ]
         self.say(f"{len(wanted)} wrong nodes to be named")
-        found = self._child("locate", "base", package=self.target.package, mutants=wanted).value
+        found = self._child("locate", "base", package=list(self.target.places), mutants=wanted).value
         answer = []
         for outcome in outcomes:
             said = found.get(outcome.mutant.name)

@@ -158,4 +158,5 @@ def _by_hand(folder: Path, name: str) -> Net:
     return Net(name, here, options, judge=hand.judge)
 
 
-TARGET = Target("mxnet", "gateway.formats.mxnet.ops", make, judge="mxnet", skip=("refusals",))
+SHARED = ("gateway.graph.nms", "gateway.graph.tools")
+TARGET = Target("mxnet", "gateway.formats.mxnet.ops", make, judge="mxnet", skip=("refusals",), shared=SHARED)

@@ -28,13 +28,21 @@ class Net:
 
 @dataclass(frozen=True)
 class Target:
-    """`package` holds the operator functions, a file a family; `make` writes nets (of some tables, or all)."""
+    """`package` holds the operator functions, a file a family; `make` writes nets (of some tables, or all).
+
+    `shared` are modules outside of it that its functions stand on.
+    """
 
     format: str
     package: str
     make: Callable[[Path, Sequence[str]], Sequence[Net]]
     judge: str  # Environment of the reference answers
     skip: tuple[str, ...] = ()  # files of the package without arithmetic
+    shared: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.package, *self.shared)
 
 
 def target(name: str) -> Target:

@@ -25,11 +25,12 @@ from gateway.errors import ConversionError, CorruptModel, GatewayError, NeedsInp
 from gateway.formats.base import Conversion, Inspection, Match, Source
 from gateway.formats.mxnet import FORMAT as MXNET
 from gateway.formats.mxnet import files_of, params, shapes, symbol
-from gateway.formats.mxnet.emit import FORMAT_NAME, Emit, Node, attrs_of, load_operators
+from gateway.formats.mxnet.emit import FORMAT_NAME, Node, attrs_of, load_operators
 from gateway.formats.mxnet.params import Params
 from gateway.formats.mxnet.symbol import Symbol, SymbolNode
 from gateway.formats.onnx import weights
 from gateway.graph.builder import GraphBuilder
+from gateway.graph.emit import Emit
 from gateway.graph.registry import converter, refuse_unknown
 
 MODEL_FILE = "model.onnx"

@@ -124,8 +124,8 @@ def large(job: Any) -> dict[str, Any]:
 def sizes(job: Any) -> dict[str, Any]:
     """Shapes that Emit knows of tensors computed with sizes read at run time. -> name -> shape, as text."""
     from gateway.core.signature import format_shape
-    from gateway.formats.mxnet.emit import Emit
     from gateway.graph.builder import GraphBuilder
+    from gateway.graph.emit import Emit
 
     found = {}
     for name, make in SIZES.items():

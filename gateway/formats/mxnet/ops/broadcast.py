@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     FLOATS,
     Size,
     axis_of,
@@ -28,10 +29,10 @@ from gateway.formats.mxnet.ops.tools import (
     sizes,
     static,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 Binary = Callable[["Emit", str, str], str]
 

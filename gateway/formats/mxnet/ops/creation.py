@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     axis_of,
     bounded,
     cast,
@@ -20,10 +21,10 @@ from gateway.formats.mxnet.ops.tools import (
     reshape,
     sizes,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def filled(graph: Emit, x: str, value: float, kind: str) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.formats.mxnet.ops.nms import column, columns, moved, places, sorted_rows, staying
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.nms import column, columns, moved, places, sorted_rows, staying
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     bounded,
     cast,
     like,
@@ -27,10 +28,10 @@ from gateway.formats.mxnet.ops.tools import (
     times,
     unsqueeze,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def prior_boxes(

@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.formats.mxnet.ops.tools import FLOATS, cast, full, like, numbers, refuse
 from gateway.graph.registry import op
+from gateway.graph.tools import FLOATS, cast, full, like, numbers, refuse
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 Unary = Callable[["Emit", str], str]
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gateway.formats.mxnet.ops.tools import FLOATS, cast, full, part, refuse, static
 from gateway.graph.registry import op
+from gateway.graph.tools import FLOATS, cast, full, part, refuse, static
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def _rank(graph: Emit, node: Node) -> int:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     axis_of,
     bounded,
     cast,
@@ -25,10 +26,10 @@ from gateway.formats.mxnet.ops.tools import (
     transpose,
     unsqueeze,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def wrapped(graph: Emit, index: str, size: str, mode: str) -> str:

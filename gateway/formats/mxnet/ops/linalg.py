@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     Size,
     axis_of,
     like,
@@ -19,10 +20,10 @@ from gateway.formats.mxnet.ops.tools import (
     squeeze,
     transpose,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 @op("mxnet", "dot", "_np_dot")

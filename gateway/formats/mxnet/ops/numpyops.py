@@ -12,11 +12,12 @@ import numpy as np
 from gateway.core.dtypes import numpy_dtype
 from gateway.formats.mxnet.ops.creation import filled
 from gateway.formats.mxnet.ops.shape import split_v2
-from gateway.formats.mxnet.ops.tools import FLOATS, axis_of, cast, full, ints, numbers, refuse
 from gateway.graph.registry import op
+from gateway.graph.tools import FLOATS, axis_of, cast, full, ints, numbers, refuse
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def _axes(graph: Emit, node: Node) -> list[int]:

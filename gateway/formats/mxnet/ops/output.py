@@ -13,7 +13,8 @@ from gateway.core.dtypes import dtype, numpy_dtype
 from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 WIDTH = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 

@@ -24,7 +24,8 @@ from gateway.formats.mxnet.ops.nn import channels_last, to_back, to_front, trans
 from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 MAX_MAP = 1 << 26  # elements of the constant map of divisors
 

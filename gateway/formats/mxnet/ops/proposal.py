@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.formats.mxnet.ops.nms import columns, moved, sorted_rows, staying
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.nms import columns, moved, sorted_rows, staying
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     Size,
     bounded,
     cast,
@@ -30,10 +31,10 @@ from gateway.formats.mxnet.ops.tools import (
     unsqueeze,
     vector,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def region_anchors(stride: int, ratios: tuple[float, ...], scales: tuple[float, ...]) -> Array:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     FLOATS,
     axis_of,
     cast,
@@ -23,10 +24,10 @@ from gateway.formats.mxnet.ops.tools import (
     run_time,
     sizes,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 AXES_ARE_INPUTS = ("ReduceSum",)  # up to opset 17 the others have them as an attribute
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     Product,
     Size,
     product,
@@ -18,10 +19,10 @@ from gateway.formats.mxnet.ops.tools import (
     reshape,
     sizes,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 INFER, REST, MERGE, SPLIT = -1, -2, -3, -4
 NUMPY_CODES = {-2: 0, -4: REST, -5: MERGE, -6: SPLIT}  # numpy's dialect; its -3 drops an axis of size 1

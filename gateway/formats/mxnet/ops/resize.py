@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array, numpy_dtype
-from gateway.formats.mxnet.ops.tools import like, part, refuse, reshape, sizes, static, statics, vector
 from gateway.graph.registry import op
+from gateway.graph.tools import like, part, refuse, reshape, sizes, static, statics, vector
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 LONGEST = 1 << 14  # pixels of a side

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     cast,
     counting,
     ints,
@@ -21,10 +22,10 @@ from gateway.formats.mxnet.ops.tools import (
     transpose,
     unsqueeze,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 def _time_axis(node: Node) -> int:

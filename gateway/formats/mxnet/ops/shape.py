@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import numpy_dtype
-from gateway.formats.mxnet.ops.tools import (
+from gateway.graph.registry import op
+from gateway.graph.tools import (
     axis_of,
     bounded,
     ints,
@@ -25,10 +26,10 @@ from gateway.formats.mxnet.ops.tools import (
     transpose,
     unsqueeze,
 )
-from gateway.graph.registry import op
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.formats.mxnet.emit import Node
+    from gateway.graph.emit import Emit
 
 
 @op("mxnet", "expand_dims", "_npi_expand_dims")

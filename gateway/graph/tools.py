@@ -18,7 +18,7 @@ from gateway.core.dtypes import numpy_dtype
 from gateway.errors import ConversionError
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit, Node
+    from gateway.graph.emit import Emit, Operator
 
 FLOATS = ("float16", "float32", "float64")
 ARITHMETIC = ("float16", "float32", "float64", "int32", "int64")  # types every runtime has Add, Mul ... for
@@ -57,15 +57,15 @@ def product(parts: Sequence[Size]) -> Size:
     return rest[0] if number == 1 and len(rest) == 1 else Product((*rest, number) if number != 1 else tuple(rest))
 
 
-def refuse(node: Node, what: str, hint: str = "") -> ConversionError:
+def refuse(node: Operator, what: str, hint: str = "") -> ConversionError:
     """The error of a node that cannot be converted: node, operator, what was found and what is supported."""
-    return ConversionError(f"MXNet node {node.name!r} ({node.op}): {what}", hint=hint)
+    return ConversionError(f"{node.where}: {what}", hint=hint)
 
 
 LARGEST = 1 << 26  # numbers in a constant that attributes ask for
 
 
-def bounded(node: Node, what: str, count: int, most: int = LARGEST) -> int:
+def bounded(node: Operator, what: str, count: int, most: int = LARGEST) -> int:
     """`count`, which an attribute says: a file must not make us allocate what it likes. Errors: ConversionError."""
     if not 0 <= count <= most:
         raise refuse(node, f"{what} is {count}; supported is up to {most}.")
@@ -107,14 +107,14 @@ def sizes(graph: Emit, tensor: str) -> list[Size]:
     return [size if size is not None else Dim(tensor, axis) for axis, size in enumerate(known)]
 
 
-def axis_of(node: Node, value: int, count: int) -> int:
+def axis_of(node: Operator, value: int, count: int) -> int:
     """An axis counted from the front. Errors: ConversionError outside [-count, count)."""
     if not -count <= value < count:
         raise refuse(node, f"axis {value} is outside a tensor of {count} axes.")
     return value % count
 
 
-def static(graph: Emit, node: Node, tensor: str, axis: int) -> int:
+def static(graph: Emit, node: Operator, tensor: str, axis: int) -> int:
     """Size of one axis as a number. Errors: ConversionError saying that --input must give it."""
     size = sizes(graph, tensor)[axis]
     if isinstance(size, int):
@@ -126,7 +126,7 @@ def static(graph: Emit, node: Node, tensor: str, axis: int) -> int:
     )
 
 
-def statics(graph: Emit, node: Node, tensor: str, axes: Sequence[int]) -> tuple[int, ...]:
+def statics(graph: Emit, node: Operator, tensor: str, axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(static(graph, node, tensor, axis) for axis in axes)
 
 

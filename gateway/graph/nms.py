@@ -1,10 +1,10 @@
-"""Non-maximum suppression as MXNet's detectors do it: by rank, within a class or over all, rows kept in place.
+"""Non-maximum suppression as detectors do it: by rank, within a class or over all, rows kept in place.
 
 ONNX NonMaxSuppression answers a list of what stays; here that becomes a mask over the rows. It is
 given ranks for scores, so that equal scores are settled by the order the rows were sorted in.
 
 Rule 1: what is suppressed at exactly the threshold differs between the operators: `at` says it.
-Rule 2: a box whose corners are exchanged overlaps nothing in MXNet; ONNX would turn it round.
+Rule 2: a box whose corners are exchanged overlaps nothing there; ONNX would turn it round.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gateway.formats.mxnet.ops.tools import cast, counting, full, ints, part, sizes, unsqueeze, vector
+from gateway.graph.tools import cast, counting, full, ints, part, sizes, unsqueeze, vector
 
 if TYPE_CHECKING:
-    from gateway.formats.mxnet.emit import Emit
+    from gateway.graph.emit import Emit
 
 
 def column(graph: Emit, rows: str, place: int) -> str:
