@@ -19,7 +19,6 @@ import orjson
 from gateway import pictures
 from gateway.core.dtypes import Array
 from gateway.core.names import check_model_name
-from gateway.core.preprocess import Preprocess
 from gateway.core.signature import Signature, format_shape
 from gateway.errors import GatewayError, InvalidTensor, ModelNotFound, RequestError, Unavailable, UsageError
 
@@ -98,16 +97,14 @@ def _json_value(array: Array) -> Any:
 
 def picture_inputs(signature: Signature, path: Path) -> dict[str, Array]:
     """The inputs for one picture. Errors: InvalidTensor when the model does not say how pictures go in."""
-    if signature.preprocess is None:
+    found = pictures.wanted(signature)
+    if found is None:
         expected = ", ".join(str(spec) for spec in signature.inputs)
         raise InvalidTensor(
             f"this model does not say how a picture becomes its input ({expected}).",
             hint="Add a [preprocess] table to its model.toml (docs/model-toml.md), or send --npy NAME=FILE.",
         )
-    preprocess = Preprocess.from_json(signature.preprocess)
-    spec = signature.input(preprocess.input) if preprocess.input else signature.inputs[0]
-    if spec is None:
-        raise InvalidTensor(f"[preprocess] names the input {preprocess.input!r}, which this model does not have.")
+    spec, preprocess = found
     return {spec.name: pictures.load(path, preprocess, spec)}
 
 

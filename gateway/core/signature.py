@@ -194,5 +194,16 @@ class Signature:
             preprocess=data.get("preprocess"),
         )
 
+    @property
+    def picture_input(self) -> str:
+        """Public name of the input that takes pictures; "" where [preprocess] does not say how."""
+        return "" if self.preprocess is None else str(self.preprocess["input"] or self.inputs[0].name)
+
+    def with_pictures(self) -> Signature:
+        """As sent by a client that sends picture files: strings, one a picture, where the input has pixels."""
+        name = self.picture_input
+        sent = (replace(s, dtype="string", shape=None, symbols=()) if s.name == name else s for s in self.inputs)
+        return replace(self, inputs=tuple(sent), batched=False) if name else self
+
     def with_batched(self, batched: bool) -> Signature:
         return replace(self, batched=batched)

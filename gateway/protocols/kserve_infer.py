@@ -101,8 +101,9 @@ class Inference:
             call.model, call.version = lease.model, lease.version
             given = inputs(lease.signature)
             wanted = _wanted(lease, request.wanted)
-            _check(lease, given)
-            tensors = self._tensors(given, lease.signature)
+            sent = _sent(lease.signature, given)
+            _check(lease, sent, given)
+            tensors = self._tensors(given, sent)
             # One signature's outputs are all run when all are wanted: requests that agree are joined.
             names = tuple(one.name for one in wanted) if len(wanted) < len(lease.signature.outputs) else ()
             deadline, own = _deadline(request.parameters, call.deadline)
@@ -131,6 +132,13 @@ class Inference:
                 )
             tensors[one.name] = one.read(dtype(spec.dtype))
         return tensors
+
+
+def _sent(signature: Signature, given: Sequence[Input]) -> Signature:
+    """What is expected of this call: picture files (BYTES) may stand where the model wants pixels."""
+    pictures = signature.picture_input
+    files = pictures and any(one.name == pictures and one.datatype == "BYTES" for one in given)
+    return signature.with_pictures() if files else signature
 
 
 def has_batch(lease: Lease) -> bool:
@@ -179,15 +187,15 @@ def _wanted(lease: Lease, asked: Sequence[Wanted]) -> list[Wanted]:
     return [by_name[name] for name in known if name in by_name]
 
 
-def _check(lease: Lease, given: Sequence[Input]) -> None:
-    problems = list(_problems(lease, given))
+def _check(lease: Lease, signature: Signature, given: Sequence[Input]) -> None:
+    problems = list(_problems(lease, signature, given))
     if problems:
         shown = ", ".join(f"{spec.name} {datatype(spec)} {_listing(sizes(spec))}" for spec in lease.signature.inputs)
         raise InvalidTensor("; ".join(problems), hint=f"The inputs are: {shown}.")
 
 
-def _problems(lease: Lease, given: Sequence[Input]) -> Iterator[str]:
-    signature, model = lease.signature, lease.model
+def _problems(lease: Lease, signature: Signature, given: Sequence[Input]) -> Iterator[str]:
+    model = lease.model
     known = {spec.name: spec for spec in signature.inputs}
     names = [one.name for one in given]
     for one in given:
@@ -230,7 +238,7 @@ def _tensor_problems(one: Input, spec: TensorSpec, lease: Lease) -> Iterator[str
         )
         short = spec.shape is not None and len(one.shape) == len(spec.shape) - 1
         yield text + (". NOTE: its first dimension is the batch" if short and has_batch(lease) else "")
-    elif lease.max_rows and one.shape[0] > lease.max_rows:
+    elif lease.max_rows and one.shape and one.shape[0] > lease.max_rows:
         yield f"inference request batch-size must be <= {lease.max_rows} for '{lease.model}'"
 
 

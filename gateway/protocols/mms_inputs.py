@@ -32,7 +32,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from gateway.config import Limits
 from gateway.core.dtypes import Array, Tensors, name_of
 from gateway.core.names import did_you_mean
-from gateway.core.preprocess import Preprocess
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import GatewayError, InvalidRequest, InvalidTensor, TooLarge
 from gateway.protocols.json_elements import is_base64
@@ -41,7 +40,7 @@ from gateway.protocols.json_text import loads
 
 MAX_PARTS = 1000
 BODY = "body"  # the name that a body without parts has
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*", b"BM")
 # What numpy's reader of headers lets out, besides ValueError; TokenError for 9000 brackets.
 _BROKEN_NPY = (ValueError, EOFError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
                RecursionError, MemoryError, tokenize.TokenError)  # fmt: skip
@@ -73,7 +72,7 @@ def parts_of(content_type: bytes, body: bytes, query: bytes = b"") -> list[Part]
     name = kind.decode("latin-1").lower()
     if name.startswith("multipart/"):
         found += _multipart(options.get(b"boundary", b""), body)
-    elif name == "application/x-www-form-urlencoded" and body.lstrip()[:1] not in (b"[", b"{"):
+    elif name == "application/x-www-form-urlencoded" and not _no_form(body):
         found += _form(body)
     elif body or not found:
         found.append(Part(BODY, body, name))
@@ -81,6 +80,11 @@ def parts_of(content_type: bytes, body: bytes, query: bytes = b"") -> list[Part]
     if twice:
         raise InvalidRequest(f"part {', '.join(map(repr, twice))} came more than once.")
     return found
+
+
+def _no_form(body: bytes) -> bool:
+    """curl -d calls whatever it sends a form: JSON, and a picture whose bytes cannot begin a field."""
+    return body.lstrip()[:1] in (b"[", b"{") or (Part(BODY, body).is_picture and b"\0" in body[:64])
 
 
 def _form(body: bytes) -> list[Part]:
@@ -172,7 +176,7 @@ def tensors_of(parts: Sequence[Part], signature: Signature, limits: Limits) -> t
         except TooLarge:
             raise
         except GatewayError as error:
-            problems.append(f"part {part.name!r}: {error.explain()}")
+            problems.append(f"part {part.name[:80]!r}: {error.explain()}")
     names = [spec.name for spec in specs]
     problems += [f"part {name!r} is no input of this model.{did_you_mean(name, names)}" for name in wanted]
     if problems:
@@ -267,14 +271,13 @@ def _npy(body: bytes, spec: TensorSpec, limits: Limits) -> Array:
 def _picture(part: Part, spec: TensorSpec, signature: Signature) -> Array:
     from gateway import pictures  # an image library: paid by the first picture
 
-    preprocess = Preprocess.from_json(signature.preprocess) if signature.preprocess is not None else None
-    target = "" if preprocess is None else preprocess.input or signature.inputs[0].name
-    if preprocess is None or target != spec.name:
+    found = pictures.wanted(signature)
+    if found is None or found[0].name != spec.name:
         raise InvalidTensor(
             f"it is a picture, and the model does not say how a picture becomes {spec}.",
             hint="Add a [preprocess] table to its model.toml (docs/model-toml.md), or send an array.",
         )
-    item: Array = pictures.read(part.body, f"part {part.name!r}", preprocess, spec)[0]
+    item: Array = pictures.read(part.body, f"part {part.name[:80]!r}", found[1], spec)[0]
     return item
 
 

@@ -29,6 +29,7 @@ from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
 from gateway.serving.batcher import Batcher
 from gateway.serving.predict import Lease, PredictCall, PredictResponse
+from gateway.serving.seeing import brings_pictures, seen
 from gateway.serving.statistics import Statistics
 
 log = logging.getLogger("gateway.serving")
@@ -178,6 +179,8 @@ class GenerationLease(Lease):
         return PredictResponse(outputs, self.model, self.version, self.signature.name, self.artifact)
 
     async def _predict(self, call: PredictCall) -> dict[str, Any]:
+        if brings_pictures(call, self.signature):
+            call = await seen(call, self.signature)
         self.signature.check(call.inputs)
         if call.outputs:
             self.signature.select(call.outputs)
