@@ -1,0 +1,1 @@
+"""Darknet: NAME.cfg and NAME.weights, read without Darknet."""
