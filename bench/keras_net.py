@@ -1,7 +1,10 @@
-"""LResNet-E-IR by hand in Keras with channels last, as tests/formats/mxnet/arcface.py has it for MXNet."""
+"""Nets by hand in Keras with channels last, to measure ours against: LResNet-E-IR as tests/formats/mxnet/arcface.py has
+it for MXNet, the U-Net of torch_nets.py, and those that the authors of Keras have written, with weights by chance.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 R100, FILTERS, EPS = (3, 13, 30, 3), (64, 64, 128, 256, 512), 2e-5
@@ -38,3 +41,43 @@ def arcface() -> Any:
             x = unit(x, FILTERS[stage], 2 if number == 0 else 1, number > 0)
     x = layers.Flatten()(layers.Dropout(0.4)(norm(x)))
     return keras.Model(picture, norm(layers.Dense(512)(x)))
+
+
+def unet() -> Any:
+    """keras.Model of (N, 128, 128, 3) pictures: the probability of four classes for each point."""
+    import keras
+
+    layers = keras.layers
+
+    def block(x: Any, count: int) -> Any:
+        x = layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    picture = x = layers.Input((128, 128, 3))
+    kept = []
+    for count in (32, 64, 128, 256):
+        x = block(layers.MaxPooling2D()(x) if kept else x, count)
+        kept.append(x)
+    for skip in reversed(kept[:-1]):
+        up = layers.Conv2DTranspose(skip.shape[-1], 2, strides=2)(x)
+        x = block(layers.Concatenate()([up, skip]), skip.shape[-1])
+    return keras.Model(picture, layers.Softmax()(layers.Conv2D(4, 1)(x)))
+
+
+def application(name: str) -> Callable[[], Any]:
+    def make() -> Any:
+        import keras
+
+        return getattr(keras.applications, name)(weights=None, classifier_activation=None)
+
+    return make
+
+
+NETS: dict[str, Callable[[], Any]] = {
+    "arcface": arcface,
+    "resnet50": application("ResNet50"),
+    "mobilenetv2": application("MobileNetV2"),
+    "densenet121": application("DenseNet121"),
+    "inceptionv3": application("InceptionV3"),
+    "unet": unet,
+}

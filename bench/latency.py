@@ -1,10 +1,11 @@
-"""Latency of one model, in the Environment that runs it: a script of bench/savedmodel.py.
+"""Latency of one model, in the Environment that runs it: a script that bench/savedmodel.py drives, call by call.
 
-    latency.py tensorflow FOLDER [arcface]    {"ours": ms, "keras": ms, "transposes": number}, the two in turns
-    latency.py onnxruntime FILE               {"onnxruntime": ms}
-    latency.py weights FILE                   bytes of the initializers
+    latency.py tensorflow FOLDER [NET]    the SavedModel, and beside it the NET of keras_net.py
+    latency.py onnxruntime FILE
+    latency.py weights FILE               prints the bytes of the initializers, and ends
 
-One thread, one example: free sizes are those of SIZES. The least of the rounds.
+Prints {"transposes": number} once it is warm; then each line on stdin is one call of everything there is, answered by
+{"ours": ms, "keras": ms} or {"onnxruntime": ms}. One thread, one example: free sizes are those of FREE.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-ROUNDS, SECONDS = 400, 20.0
+WARM = 3  # calls
 FREE = {1: 64}  # axis -> size, where it is free: a sequence; 1 elsewhere
+KINDS = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
 
 
 def given(kind: Any, shape: list[int | None]) -> Any:
@@ -28,24 +30,21 @@ def given(kind: Any, shape: list[int | None]) -> Any:
     return rng.integers(0, 9, sizes).astype(kind) if np.dtype(kind).kind in "iu" else rng.random(sizes).astype(kind)
 
 
-def least(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Milliseconds: each call in turn, until the time is over."""
+def serve(calls: dict[str, Callable[[], Any]], **said: Any) -> None:
     for call in calls.values():
-        for _ in range(3):
+        for _ in range(WARM):
             call()
-    found = dict.fromkeys(calls, float("inf"))
-    end = time.monotonic() + SECONDS
-    for _ in range(ROUNDS):
+    print(json.dumps(said), flush=True)
+    for _ in sys.stdin:
+        found = {}
         for name, call in calls.items():
             started = time.perf_counter()
             call()
-            found[name] = min(found[name], (time.perf_counter() - started) * 1e3)
-        if time.monotonic() > end:
-            break
-    return found
+            found[name] = (time.perf_counter() - started) * 1e3
+        print(json.dumps(found), flush=True)
 
 
-def tensorflow(folder: Path, nets: list[str]) -> dict[str, float]:
+def tensorflow(folder: Path, net: str) -> None:
     import tensorflow as tf  # noqa: TID251  this runs in Environment tensorflow
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -55,31 +54,30 @@ def tensorflow(folder: Path, nets: list[str]) -> dict[str, float]:
     specs = function.structured_input_signature[1]
     feeds = {n: tf.constant(given(s.dtype.as_numpy_dtype, s.shape.as_list())) for n, s in specs.items()}
     calls: dict[str, Callable[[], Any]] = {"ours": lambda: [t.numpy() for t in function(**feeds).values()]}
-    if nets:
+    if net:
         sys.path.insert(0, str(Path(__file__).parent))
         import keras_net
 
-        model = keras_net.arcface()
+        model = keras_net.NETS[net]()
         compiled = tf.function(lambda x: model(x, training=False), autograph=False)
-        picture = tf.constant(given("float32", [1, 112, 112, 3]))
+        picture = tf.constant(given("float32", list(model.input_shape)))
         calls["keras"] = lambda: compiled(picture).numpy()
     definition = function.graph.as_graph_def()
     nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
-    return least(calls) | {"transposes": sum(node.op == "Transpose" for node in nodes)}
+    serve(calls, transposes=sum(node.op == "Transpose" for node in nodes))
 
 
-def onnxruntime(file: Path) -> dict[str, float]:
+def onnxruntime(file: Path) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    kinds = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(uint8)": "uint8"}
     feeds = {
-        put.name: given(kinds[put.type], [size if isinstance(size, int) else None for size in put.shape])
+        put.name: given(KINDS[put.type], [size if isinstance(size, int) else None for size in put.shape])
         for put in session.get_inputs()
     }
-    return least({"onnxruntime": lambda: session.run(None, feeds)})
+    serve({"onnxruntime": lambda: session.run(None, feeds)})
 
 
 def weights(file: Path) -> int:
@@ -93,5 +91,7 @@ if __name__ == "__main__":
     verb, place, *rest = sys.argv[1:]
     if verb == "weights":
         print(weights(Path(place)))
+    elif verb == "tensorflow":
+        tensorflow(Path(place), "".join(rest))
     else:
-        print(json.dumps(tensorflow(Path(place), rest) if verb == "tensorflow" else onnxruntime(Path(place))))
+        onnxruntime(Path(place))

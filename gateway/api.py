@@ -50,7 +50,7 @@ def convert(
     source: str | Path,
     out: str | Path,
     *,
-    to: str = "auto",
+    to: str = "",
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     signatures: Sequence[str] = (),
@@ -63,6 +63,7 @@ def convert(
 ) -> Artifact:
     """Convert a model file or folder into the folder `out`, and prove it.
 
+    to       onnx, savedmodel, frozen, native, or auto: the quicker of ONNX and SavedModel; "" is model.toml's
     inputs   `[ALIAS=]NAME:DTYPE[SHAPE]` for what the format does not say, e.g. "data:float32[?,3,112,112]"
     outputs  `[ALIAS=]NAME` of tensors to cut the model at; any internal tensor may be named
     signatures, tags, method, trainable, frozen   of a SavedModel, as in model.toml's [savedmodel]

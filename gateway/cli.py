@@ -121,6 +121,9 @@ def convert(arguments: argparse.Namespace) -> int:
             for word, specs in (("input", signature.inputs), ("output", signature.outputs)):
                 for spec in specs:
                     _print(f"  {word:6} {spec.name} {spec.dtype}{format_shape(spec.shape)}")
+        for fact in artifact.provenance.facts:
+            if fact.what == "target":  # chosen by measuring
+                _print(f"  target: {escape(fact.value)}: {escape(fact.source)}")
         for warning in artifact.provenance.warnings:
             _print(f"  warning: {escape(warning)}")
         _print_verification(artifact.verification)
@@ -354,7 +357,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("convert", convert, "Convert a model and prove the result.")
     sub.add_argument("source", metavar="SOURCE", help="a file or a folder")
-    sub.add_argument("--to", choices=("onnx", "savedmodel", "frozen", "native", "auto"), default="auto")
+    help_text = "auto makes ONNX and a SavedModel and keeps the quicker; default: model.toml's, or the format's first"
+    sub.add_argument("--to", choices=("onnx", "savedmodel", "frozen", "native", "auto"), default="", help=help_text)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
     help_text = "? is a free dimension; clients call it ALIAS"
     sub.add_argument("--input", action="append", default=[], metavar="[ALIAS=]NAME:DTYPE[SHAPE]", help=help_text)

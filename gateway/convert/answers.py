@@ -6,6 +6,7 @@ Rule 2: a file is one in the Job's own `out`, or one that we have named ourselve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,7 +74,17 @@ def _of_run(result: JobResult, given: Mapping[str, str]) -> dict[str, Any]:
         "unstable": [str(name) for name in value["unstable"]],
         "why": str(value["why"]),
         "placement": {"runtime": str(value["placement"]["runtime"])},
+        "timed": _timed(value.get("timed")),
     }
+
+
+def _timed(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    ms, calls = float(value["ms"]), int(value["calls"])
+    if not (math.isfinite(ms) and ms >= 0 and calls > 0):
+        raise ValueError("timed")
+    return {"ms": ms, "calls": calls}
 
 
 def _case(result: JobResult, case: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

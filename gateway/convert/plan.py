@@ -38,7 +38,7 @@ class Hop:
 
 
 def plan(format_name: str, target: str, formats: Mapping[str, Format] | None = None) -> tuple[Hop, ...]:
-    """The hops from a format to `target` ("auto" is the format's own first choice). Errors: MissingHop."""
+    """The hops from a format to `target` ("" is the format's own first choice). Errors: MissingHop."""
     source = (all_formats() if formats is None else formats)[format_name]
     chosen = source.check_target(target)
     if chosen in source.targets:

@@ -39,6 +39,16 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long the artifact takes for one call: `ms` is the lower quartile of `calls`, in its own process."""
+
+    ms: float
+    calls: int
+    inputs: Path
+    outputs: Path
+
+
+@dataclass(frozen=True)
 class Question:
     """What is to be proven. `subject` is formats.tasks.Subject as JSON; `folder` holds the artifact."""
 
@@ -55,6 +65,8 @@ class Question:
     further: tuple[str, ...] = ()  # Environments of the judges behind it
     runs_in: str = "base"  # Environment of the artifact's runtime
     repro: Path | None = None  # where the wrong node alone is written when it fails
+    timed_s: float = 0.0  # longest for timing a call of the artifact; 0: it is not timed
+    timed_on: Path | None = None  # the inputs to time it on; None: the first of its cases
     judge: bool = True  # False: verification is switched off; the artifact is still run once
 
     @property

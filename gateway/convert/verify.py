@@ -16,7 +16,7 @@ Rule 4: a Job that dies over the artifact is an error of the Job; one that dies 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from gateway.convert import again
 from gateway.convert.answers import of_oracle, of_run
 from gateway.convert.batch import proof
 from gateway.convert.jobs import Jobs, made_by
-from gateway.convert.question import Answers, Case, Question
+from gateway.convert.question import Answers, Case, Question, Timing
 from gateway.core.artifact import WARMUP_FILE, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
@@ -43,28 +43,33 @@ ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should b
 
 @dataclass(frozen=True)
 class Finding:
-    """The report, and whether requests may be joined along the first dimension."""
+    """The report, and whether requests may be joined along the first dimension.
+
+    `answers` are the judge's, for another artifact of the same model; `timing` is there where it was asked for.
+    """
 
     verification: Verification
     batched: bool
+    answers: Answers = field(default_factory=Answers)
+    timing: Timing | None = None
 
 
-def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None) -> Finding:
-    """Verdict over probes and the owner's vectors. Errors: JobError, ModelRunError of the run Job."""
-    answers = Answers(unjudged="verification was switched off")
-    if question.native:
-        answers = Answers()
-    elif question.judge:
-        answers = _ask_oracle(jobs, question)
-    if owner is not None:
-        given, expected = owner
-        specs = question.public
-        _add_given(jobs, answers, to_source(given, specs.inputs), to_source(expected, specs.outputs))
+def prove(
+    jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None, answers: Answers | None = None
+) -> Finding:
+    """Verdict over probes and the owner's vectors. `answers` are what the judge has said of this model already.
+
+    Errors: JobError, ModelRunError of the run Job.
+    """
+    if answers is None:
+        answers = _answers(jobs, question, owner)
     run, value = _run(jobs, question, answers)
+    timing = _timing(run, value, question)
     if question.native:
         _must_run(value)
     if not answers.cases and value["why"]:
-        return Finding(Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {value['why']}"), batched=False)
+        why = Verification(Verdict.UNVERIFIED, reason=f"{answers.unjudged}; {value['why']}")
+        return Finding(why, batched=False, answers=answers, timing=timing)
     found = {case["name"]: case for case in value["cases"]}
     comparisons = list(_compared(answers.cases, found, run, question))
     batched, seen = proof(
@@ -84,7 +89,31 @@ def prove(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None)
     if question.native:
         verification = _native(verification, value["placement"]["runtime"])
     _keep_warmup(question, value["cases"])
-    return Finding(_with_batch(verification, seen), batched and verification.verdict is not Verdict.FAILED)
+    safe = batched and verification.verdict is not Verdict.FAILED
+    return Finding(_with_batch(verification, seen), safe, answers, timing)
+
+
+def _answers(jobs: Jobs, question: Question, owner: tuple[Tensors, Tensors] | None) -> Answers:
+    """What the judge says, and the owner's vectors beside it."""
+    answers = Answers(unjudged="verification was switched off")
+    if question.native:
+        answers = Answers()
+    elif question.judge:
+        answers = _ask_oracle(jobs, question)
+    if owner is not None:
+        given, expected = owner
+        specs = question.public
+        _add_given(jobs, answers, to_source(given, specs.inputs), to_source(expected, specs.outputs))
+    return answers
+
+
+def _timing(run: JobResult, value: Mapping[str, Any], question: Question) -> Timing | None:
+    """What the run Job has timed, and the files of that call."""
+    answered = next((case for case in value["cases"] if not case["error"]), None)
+    if value["timed"] is None or answered is None:
+        return None
+    inputs = question.timed_on or Path(answered["inputs"])
+    return Timing(value["timed"]["ms"], value["timed"]["calls"], inputs, run.out / answered["outputs"])
 
 
 def _again(
@@ -172,8 +201,11 @@ def _run(jobs: Jobs, question: Question, answers: Answers) -> tuple[JobResult, d
         "cases": cases,
         "seed": question.seed,
         "hints": answers.hints,
+        "timed_s": question.timed_s,
+        "timed_on": str(question.timed_on.absolute()) if question.timed_on else "",
     }
-    read = (*named_by_us(question.folder), *given.values())
+    timed = (question.timed_on,) if question.timed_on else ()
+    read = (*named_by_us(question.folder), *given.values(), *timed)
     result = jobs.run("gateway.runtimes.tasks:run", arguments, environment=question.runs_in, stage="run", read=read)
     return result, of_run(result, given)
 

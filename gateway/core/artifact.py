@@ -19,6 +19,7 @@ from gateway.errors import InvalidTensor, StoreError
 SCHEMA = 1
 FILE = "gateway.json"
 ONNX, NATIVE = "onnx", "native"  # kinds of artifacts that are served
+AUTO = "auto"  # a target, no kind: the quicker of those that are proven (convert/auto.py)
 SAVEDMODEL, FROZEN = "savedmodel", "frozen"  # TensorFlow's: a SavedModel in the artifact's folder; a GraphDef
 SOURCE_FOLDER = "source"  # of a native artifact: the model's own files, as they were dropped
 WARMUP_FILE = "warmup.tensors"  # inputs that verification has seen work (process/wire.py); may be absent

@@ -24,7 +24,7 @@ from gateway.errors import InvalidRequest, UsageError
 class Flags:
     """Empty fields say nothing."""
 
-    to: str = "auto"
+    to: str = ""
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     signatures: Sequence[str] = ()
@@ -40,7 +40,7 @@ NOTHING = Flags()
 def with_flags(options: ModelOptions, flags: Flags) -> ModelOptions:
     """model.toml and the flags together. Errors: UsageError with every problem."""
     problems: list[str] = []
-    target = options.target if flags.to == "auto" else flags.to
+    target = flags.to or options.target
     found = replace(
         options,
         target=target,
@@ -108,7 +108,8 @@ def _savedmodel(options: SavedModelOptions, flags: Flags, target: str, problems:
     used = [flag for flag, value in given.items() if value]
     alone = {FROZEN: ["--frozen"], NATIVE: ["--tag"]}  # the MetaGraph of a SavedModel that is served as it is
     if used and target != SAVEDMODEL and used != alone.get(target):
-        problems.append(f"{', '.join(used)}: of a SavedModel alone, and the target is {target!r}; add --to savedmodel")
+        other = repr(target) if target else "the usual one"
+        problems.append(f"{', '.join(used)}: of a SavedModel alone, and the target is {other}; add --to savedmodel")
     for flag, values in (("--signature", flags.signatures), ("--tag", flags.tags)):
         problems += [f"{flag} {value!r} is given twice" for value in sorted({v for v in values if values.count(v) > 1})]
         problems += [f"{flag} is empty"] if "" in values else []

@@ -1,6 +1,6 @@
 """model.toml: what the owner of a model says about it. Parsed here, read elsewhere.
 
-    target = "auto"                 # onnx | savedmodel | frozen | native | auto
+    target = "onnx"                 # onnx | savedmodel | frozen | native | auto; "" is the format's own first choice
     verify = "auto"                 # required | auto | off
     serve_failed = false
     isolation = "none"              # process | none
@@ -71,7 +71,7 @@ class TensorOption:
 class ModelOptions:
     """Everything model.toml can say, with defaults."""
 
-    target: str = "auto"
+    target: str = ""
     verify: str = "auto"
     serve_failed: bool = False
     isolation: str = "none"
@@ -116,7 +116,7 @@ class ModelOptions:
         """What of this changes the artifact, as canonical JSON: the store's key holds its hash."""
         data = self.to_json()
         del data["serve_failed"], data["isolation"], data["config_pbtxt"]
-        if self.target not in ("savedmodel", "frozen"):
+        if self.target not in ("savedmodel", "frozen", "auto"):
             del data["savedmodel"]
             if self.savedmodel.tags != SavedModelOptions().tags:  # which MetaGraph of a SavedModel is served
                 data["tags"] = list(self.savedmodel.tags)

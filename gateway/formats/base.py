@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gateway.core.artifact import FROZEN, NATIVE, ONNX, SAVEDMODEL, Fact
+from gateway.core.artifact import AUTO, FROZEN, NATIVE, ONNX, SAVEDMODEL, Fact
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
@@ -230,8 +230,8 @@ class Format(ABC):
         return ()
 
     def check_target(self, target: str) -> str:
-        """The target to convert to, "auto" resolved. Errors: MissingHop."""
-        chosen = self.targets[0] if target == "auto" and self.targets else target
+        """The target to convert to: "" and "auto" are the format's own first choice here. Errors: MissingHop."""
+        chosen = self.targets[0] if target in ("", AUTO) and self.targets else target
         reached = self.reached()
         if chosen not in reached:
             raise MissingHop(self.title, chosen, reached)

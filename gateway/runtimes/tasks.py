@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ RUNTIMES = {
     FROZEN: "gateway.runtimes.tensorflow:TensorflowRuntime",
 }
 """By kind of artifact; imported when needed: the Environments differ in what they have."""
+WARM, LEAST_CALLS, MOST_CALLS = 2, 3, 400  # calls, when one is timed
 UNJUDGED_S = 5.0  # what all kinds of input may cost where nobody judges the answers; beyond, one kind shows the batch
 
 
 def run(job: Job) -> dict[str, Any]:
     """`folder` (of the artifact), `cases` ([{"name", "inputs": file}]) -> the artifact's answers.
 
+    `timed_s` > 0 times one call, on the first case or on the inputs in the file `timed_on`: "timed": {"ms", "calls"}.
     With no `cases` the probes are made here (`seed`, `hints`): that is for a model nobody judges.
     {"cases": [{"name", "kind", "row", "inputs", "outputs", "seconds", "error"}], "placement", "unstable", "why"}.
     A case's `error` is in the runtime's words, and `outputs` then "". `unstable` names outputs that differ
@@ -46,7 +49,7 @@ def run(job: Job) -> dict[str, Any]:
     def call(inputs: Tensors) -> Tensors:
         return to_source(runtime.run(public.name, to_public(inputs, public.inputs)), public.outputs)
 
-    answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": ""}
+    answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": "", "timed": None}
     given = [
         (case["name"], case.get("kind", "given"), case.get("row"), case["inputs"]) for case in job.arguments["cases"]
     ]
@@ -76,8 +79,25 @@ def run(job: Job) -> dict[str, Any]:
                 answer["unstable"] = [n for n in outputs if not compare(outputs[n], again[n]).passed]
         answer["cases"].append(found | {"seconds": time.monotonic() - started})
         job.progress("run", (number + 1) / len(given))
+    taken = next((case["inputs"] for case in answer["cases"] if not case["error"]), "")
+    if job.arguments.get("timed_s") and taken:
+        inputs = to_public(wire.load(Path(job.arguments["timed_on"] or taken)), public.inputs)
+        answer["timed"] = timed(lambda: runtime.run(public.name, inputs), float(job.arguments["timed_s"]))
     runtime.close()
     return answer
+
+
+def timed(call: Callable[[], object], seconds: float) -> dict[str, Any]:
+    """Call it for so long, a few times at least: the lower quartile, which other work on the machine moves least."""
+    end = time.monotonic() + seconds
+    for _ in range(WARM):
+        call()
+    took: list[float] = []
+    while len(took) < LEAST_CALLS or (len(took) < MOST_CALLS and time.monotonic() < end):
+        started = time.perf_counter()
+        call()
+        took.append((time.perf_counter() - started) * 1e3)
+    return {"ms": sorted(took)[len(took) // 4], "calls": len(took)}
 
 
 def load(artifact: Artifact, folder: Path) -> Runtime:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event as Cancel
 
+from gateway.convert import auto
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import Verdict
 from gateway.core.modeltoml import ModelOptions
@@ -110,7 +111,7 @@ class Prover:
         """The store's key, or None when the format has no road to the wanted target."""
         chosen: Format = all_formats()[format_name]
         try:
-            target = chosen.check_target(options.target)
+            target = auto.wanted(chosen, options)
         except GatewayError:
             return None
         return self._store.key(digest, options.digest_text(), target, self._converter.identity(chosen, target))

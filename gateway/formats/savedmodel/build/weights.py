@@ -9,7 +9,6 @@ Rule 3: the same name with the same numbers is one variable: in both graphs of a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
@@ -28,7 +27,7 @@ class Weights:
     def __init__(self, *, trainable: bool = False, frozen: bool = False) -> None:
         self.trainable, self.frozen = trainable, frozen
         self.variables: dict[str, Any] = {}
-        self._shared: dict[tuple[str, str], Any] = {}
+        self._shared: dict[str, list[Any]] = {}
 
     def tensor(self, array: Array, name: str) -> Any:
         """tf.Variable or a constant of the graph that is being built."""
@@ -41,13 +40,16 @@ class Weights:
 
     def variable(self, array: Array, name: str, *, trainable: bool) -> Any:
         """tf.Variable; the one that an earlier graph has made of the same."""
-        key = (name, _digest(array))
-        if key in self._shared:
-            return self._shared[key]
+        for variable in self._shared.get(name, ()):
+            if _holds(variable, array):
+                return variable
         with tf.init_scope():
-            variable = tf.Variable(array, trainable=trainable, name=self._unique(name))
+            # Not to be lifted out of the function being traced: it would be traced a second time for that.
+            variable = tf.Variable(
+                array, trainable=trainable, name=self._unique(name), experimental_enable_variable_lifting=False
+            )
         self.variables[variable.name.removesuffix(":0")] = variable
-        self._shared[key] = variable
+        self._shared.setdefault(name, []).append(variable)
         return variable
 
     def _unique(self, name: str) -> str:
@@ -60,7 +62,10 @@ class Weights:
         return wish
 
 
-def _digest(array: Array) -> str:
-    """Of the numbers and the shape they are laid out in."""
-    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return f"{array.dtype} {array.shape} {hashlib.blake2b(numbers.data).hexdigest()}"
+def _holds(variable: Any, array: Array) -> bool:
+    """Bit by bit, so that NaN is NaN."""
+    if tuple(variable.shape) != array.shape or variable.dtype.as_numpy_dtype != array.dtype:
+        return False
+    with tf.init_scope():
+        there = variable.numpy()
+    return np.ascontiguousarray(there).tobytes() == np.ascontiguousarray(array).tobytes()
