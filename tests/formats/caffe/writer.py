@@ -68,7 +68,12 @@ def message(name: str, values: dict[str, Any]) -> bytes:
     return out
 
 
+FORK = 150  # the number that fields of forks get here; which one it is does not matter
+
+
 def _field(field: schema.Field, value: Any) -> bytes:
+    if field.number == 0:  # only text says it
+        return chunk(FORK, message(field.kind, value)) if field.is_message else b""
     if field.kind == "BlobProto":
         return chunk(field.number, value if isinstance(value, bytes) else blob(value))
     if isinstance(value, dict):

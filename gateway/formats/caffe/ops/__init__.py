@@ -1,0 +1,1 @@
+"""Functions of layers: one function a layer, a file a family."""
