@@ -42,6 +42,7 @@ from gateway.repository.drop import LooseDrop, read_loose
 from gateway.runtimes.base import Runtime
 from gateway.runtimes.isolated import IsolatedRuntime, Worker
 from gateway.runtimes.ort import OrtRuntime
+from gateway.runtimes.rows import filled
 
 Progress = Callable[[str, float | None], None]
 
@@ -225,8 +226,9 @@ def load(path: str | Path, *, threads: int = 0) -> Model:
 def _start(artifact: Artifact, folder: Path, threads: int) -> Runtime:
     """onnxruntime here; a framework in a worker."""
     if artifact.kind != ONNX:
-        return IsolatedRuntime.load(artifact, folder, threads=threads, worker=Worker().for_artifact(artifact))
-    return OrtRuntime.load(artifact, folder, threads=threads)
+        worker = Worker().for_artifact(artifact)
+        return filled(IsolatedRuntime.load(artifact, folder, threads=threads, worker=worker), artifact)
+    return filled(OrtRuntime.load(artifact, folder, threads=threads), artifact)
 
 
 def _artifact(folder: Path) -> Artifact:

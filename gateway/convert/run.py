@@ -31,15 +31,17 @@ from gateway.convert.making import (
 )
 from gateway.convert.plan import RUNS_IN, Hop, converter_name, environments
 from gateway.convert.verify import prove, prove_given
-from gateway.core.artifact import AUTO, FILE, Artifact, Verification
+from gateway.core.artifact import AUTO, FILE, NATIVE, Artifact, Fact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.errors import (
     ConversionError,
     DropError,
     JobCancelled,
+    JobCrashed,
     JobError,
     ModelRunError,
+    UnsafeArtifact,
     UsageError,
 )
 from gateway.formats.base import Conversion, Format, Match, Source, all_formats
@@ -86,6 +88,8 @@ class Converter:
     ) -> Artifact:
         """Write the artifact's files and gateway.json into `out` (an empty folder).
 
+        A format that falls back stays what it is where ONNX of it cannot be made, or is not what its judge says; the
+        report has the reason. Asked for a target by name it does not.
         Errors: ConversionError, DropError (vectors), JobError, ModelRunError, EnvironmentMissing,
         EnvironmentBroken, StoreError.
         """
@@ -98,7 +102,8 @@ class Converter:
         with self._admitted, self._jobs(subject, progress, cancel) as jobs:
             making = Making(self._environments, self._settings, subject, jobs)
             if not measured:
-                return making.make(request, targets[0], out)
+                falls_back = source.falls_back and not request.options.target
+                return (_or_native if falls_back else Making.make)(making, request, targets[0], out)
             tried = [_try(making, request, target, jobs.folder / f"candidate-{target}") for target in targets]
             chosen, fact = auto.choose(tried, request.options, absent)
             assert chosen.artifact is not None
@@ -115,7 +120,7 @@ class Converter:
     ) -> dict[str, Any]:
         """formats.base.Inspection as JSON. Errors: ConversionError, JobError, EnvironmentMissing."""
         subject = subject_of(source, match, options)
-        environment = subject.format.environment
+        environment = subject.format.inspects or subject.format.environment
         with self._jobs(subject, None, cancel) as jobs:
             self._environments.ensure(environment)
             return jobs.run(
@@ -163,6 +168,30 @@ class Converter:
         source = subject.source
         size = sum(source.path(name).stat().st_size for name in source.files)
         return Jobs(self._environments, self._settings.jobs, self._scratch, size, subject.format, progress, cancel)
+
+
+def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) -> Artifact:
+    """The artifact, or the source as it is where that one is not made, not published or not what its judge says."""
+    try:
+        artifact = making.make(request, target, out)
+    except (UnsafeArtifact, JobCrashed) as error:
+        why = error.message
+    else:
+        if artifact.kind == NATIVE or artifact.verification.verdict is not Verdict.FAILED:
+            return artifact
+        why = artifact.verification.reason
+    for made in out.iterdir():
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink()
+    artifact = making.make(request, NATIVE, out)
+    told = artifact.provenance
+    warning = f"it stays what it is, and its own framework runs it: {why}"
+    facts = (*told.facts, Fact("not ONNX", why, "verification of the ONNX file"))
+    artifact = replace(artifact, provenance=replace(told, facts=facts, warnings=(*told.warnings, warning)))
+    report.write(artifact, out)
+    return artifact
 
 
 def _try(making: Making, request: ConvertRequest, target: str, folder: Path) -> auto.Tried:

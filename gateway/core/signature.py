@@ -113,6 +113,8 @@ class Signature:
     be a batch: row k of a batch equals the single run. Only then may requests be joined.
     `labels` are class names of the last axis of the first output; `preprocess` is the data of
     model.toml's [preprocess]: how a picture becomes the first input.
+    `rows` > 0: the model itself takes exactly that many rows a call. Clients see a free first dimension; whoever
+    runs it fills up and cuts (runtimes/rows.py). 0: it takes what the shapes say.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -122,6 +124,7 @@ class Signature:
     batched: bool = False
     labels: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] | None = field(default=None)
+    rows: int = 0
 
     def input(self, name: str) -> TensorSpec | None:
         return next((spec for spec in self.inputs if spec.name == name), None)
@@ -172,7 +175,7 @@ class Signature:
         return tuple(known[name] for name in wanted)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "name": self.name,
             "method": self.method,
             "batched": self.batched,
@@ -181,6 +184,7 @@ class Signature:
             "labels": list(self.labels),
             "preprocess": dict(self.preprocess) if self.preprocess is not None else None,
         }
+        return data | ({"rows": self.rows} if self.rows else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Signature:
@@ -192,6 +196,7 @@ class Signature:
             batched=bool(data.get("batched", False)),
             labels=tuple(data.get("labels", ())),
             preprocess=data.get("preprocess"),
+            rows=int(data.get("rows", 0)),
         )
 
     @property
@@ -206,4 +211,17 @@ class Signature:
         return replace(self, inputs=tuple(sent), batched=False) if name else self
 
     def with_batched(self, batched: bool) -> Signature:
-        return replace(self, batched=batched)
+        """What was shown of the first dimension. Rows that depend on each other cannot be filled up: as it is, then."""
+        if batched or not self.rows:
+            return replace(self, batched=batched)
+        return replace(
+            self,
+            batched=False,
+            rows=0,
+            inputs=tuple(_of_rows(spec, self.rows) for spec in self.inputs),
+            outputs=tuple(_of_rows(spec, self.rows) for spec in self.outputs),
+        )
+
+
+def _of_rows(spec: TensorSpec, rows: int) -> TensorSpec:
+    return spec if not spec.shape else replace(spec, shape=(rows, *spec.shape[1:]))

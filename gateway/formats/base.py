@@ -176,9 +176,11 @@ class Format(ABC):
     suffixes: ClassVar[tuple[str, ...]]  # only to break exact ties and to find single-file drops
     recognises: ClassVar[tuple[str, ...]] = ()  # kinds of gateway/recognise/registry.py taken over, beside `name`
     environment: ClassVar[str] = "base"
+    inspects: ClassVar[str] = ""  # Environment of `inspect`, where it needs less than `environment`
     judges: ClassVar[tuple[str, ...]] = ()  # Environments of the oracle, best first; () is `environment`
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
     native: ClassVar[str] = ""  # Environment whose framework runs the source itself; "native" is then in `targets`
+    falls_back: ClassVar[bool] = False  # stays native where ONNX cannot be made, or is not proven
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
     address_space: ClassVar[bool] = True  # False: its framework reserves much; only resident memory is bounded
     revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change

@@ -22,7 +22,7 @@ from gateway.core.dtypes import Tensors
 
 class Runtime(ABC):
     name: ClassVar[str]
-    in_process: ClassVar[bool] = True
+    in_process: bool = True
     """False when `run` waits for another process: such a call never runs in the event loop."""
 
     @classmethod

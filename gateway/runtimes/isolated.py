@@ -64,7 +64,7 @@ class Worker:
 
 class IsolatedRuntime(Runtime):
     name: ClassVar[str] = "isolated"
-    in_process: ClassVar[bool] = False
+    in_process = False
 
     def __init__(self, worker: Worker, folder: Path, threads: int, gpu: bool = False) -> None:
         """Starts the process; `load` is what callers use. Errors: EnvironmentMissing, SandboxTooWeak, ModelRunError."""

@@ -19,6 +19,7 @@ from gateway.errors import GatewayError, ModelRunError
 from gateway.formats.tasks import Job, settle
 from gateway.process import wire
 from gateway.runtimes.base import Runtime
+from gateway.runtimes.rows import filled
 
 RUNTIMES = {
     ONNX: "gateway.runtimes.ort:OrtRuntime",
@@ -106,7 +107,7 @@ def load(artifact: Artifact, folder: Path) -> Runtime:
         raise ModelRunError(f"no runtime runs an artifact of kind {artifact.kind!r}, only {', '.join(RUNTIMES)}.")
     module, _, name = RUNTIMES[artifact.kind].partition(":")
     runtime: type[Runtime] = getattr(importlib.import_module(module), name)
-    return runtime.load(artifact, folder)
+    return filled(runtime.load(artifact, folder), artifact)
 
 
 def _saved(job: Job, number: int, probe: Probe) -> str:

@@ -21,6 +21,7 @@ from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
 from gateway.runtimes.isolated import IsolatedRuntime, Worker
 from gateway.runtimes.ort import OrtRuntime
+from gateway.runtimes.rows import filled
 from gateway.serving.batcher import UNKNOWN_US
 
 log = logging.getLogger("gateway.serving")
@@ -40,7 +41,7 @@ def load(stored: Stored, *, isolated: bool, settings: config.Runtime, sandbox: t
     """`sandbox` are the lowest and the highest level. Errors: ModelRunError, WorkerDied, EnvironmentMissing."""
     started = time.monotonic()
     artifact = stored.artifact
-    runtime = _start(stored, isolated, settings, sandbox)
+    runtime = filled(_start(stored, isolated, settings, sandbox), artifact)
     try:
         run_us = _warm_up(runtime, artifact, stored)
     except BaseException:

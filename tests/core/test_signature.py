@@ -157,6 +157,9 @@ SIGNATURES = {
         labels=("cat", "größe"),
         preprocess={"scale": 0.5},
     ),
+    "a fixed number of rows": Signature(
+        (TensorSpec("x", "float32", (None, 4)),), (TensorSpec("y", "float32", (None, 2)),), batched=True, rows=2
+    ),
 }
 
 
@@ -168,3 +171,11 @@ def test_json_round_trip(signature: Signature) -> None:
 def test_a_spec_with_an_unknown_dtype_cannot_be_made() -> None:
     with pytest.raises(InvalidTensor, match="'float' is not a dtype"):
         TensorSpec("x", "float", (1,))
+
+
+def test_rows_that_depend_on_each_other_stay_one_call() -> None:
+    signature = SIGNATURES["a fixed number of rows"]
+    assert signature.with_batched(True) == signature
+    fixed = signature.with_batched(False)
+    assert (fixed.rows, fixed.batched) == (0, False)
+    assert [str(spec) for spec in (*fixed.inputs, *fixed.outputs)] == ["x:float32[2,4]", "y:float32[2,2]"]
