@@ -17,6 +17,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 UV    := $(BIN)/uv
 REPO  ?= model_repo
+WORKERS ?= auto
 FIND  := $(foreach place,$(PIP_FIND_LINKS),--find-links $(place))
 ENVS  := deploy/envs
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -55,7 +56,7 @@ serve: setup
 	$(BIN)/gateway serve $(REPO)
 
 test: setup dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .

@@ -17,10 +17,17 @@ class Case:
     ci: bool = True
     code: int = 1
     says: str = "test_small.py::test_gpu: no GPU here"
+    workers: int = 0
 
 
 CASES = {
     "an unlisted skip fails in CI and is named": Case(),
+    "an unlisted skip in a worker of two": Case(workers=2),
+    "a skipped module in a worker of two": Case(
+        tests="import pytest\npytest.importorskip('no_such_module')\ndef test_a(): pass\n",
+        says="no_such_module",
+        workers=2,
+    ),
     "the same skip only tells elsewhere": Case(ci=False, code=0, says="CI would fail"),
     "a listed skip passes": Case(allowed=LISTED, code=0, says="1 passed, 1 skipped"),
     "the reason is part of the row": Case(allowed=LISTED.replace("no GPU*", "no disk*")),
@@ -62,6 +69,7 @@ def test_gate(case: Case, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyP
         "no:faulthandler",
         "--allowed-skips",
         "allowed.toml",
+        *(("-n", str(case.workers)) if case.workers else ()),
     )
     said = done.stdout.str() + done.stderr.str()
     assert (done.ret, case.says in said) == (case.code, True), said
