@@ -24,6 +24,7 @@ from gateway import board, logs
 from gateway.config import Settings
 from gateway.convert.run import Converter
 from gateway.errors import GatewayError
+from gateway.pipelines.assembled import Pipelines
 from gateway.process import sandbox_levels
 from gateway.process.environments import Environments
 from gateway.process.sandbox import NEEDED_BY_CODE, protect_gateway
@@ -59,6 +60,7 @@ class App:
         self.prover = Prover(self.repository, self.store, self.converter)
         watched = None if str(settings.repository) == "-" else self.repository
         self.manager = Manager(settings, watched, self.store, self.prover, self.metrics)
+        self.manager.assemble_with(Pipelines(self.manager, self.metrics.step))
         self.control = Controller(self.manager, settings.store / "uploads")
         self.registrar = Registrar(settings, self.control)
         self.servers = Servers(

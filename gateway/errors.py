@@ -19,6 +19,7 @@
      |    +-- RegionExists       a shared memory region of that name is registered already
      +-- Unavailable             right request, wrong moment: try again
      |    +-- ModelNotReady      the model exists and is not served now
+     |    +-- MemberMissing      a pipeline waits for a model that does not serve
      |    +-- Overloaded         a bounded queue is full
      |    +-- ShuttingDown       the gateway drains
      |    +-- ControlForbids     load and unload are not allowed in this model_control mode
@@ -26,6 +27,8 @@
      +-- DropError               what lies in the folder is wrong
      |    +-- ModelTomlError     model.toml: every problem, together
      |    +-- TritonConfigError  config.pbtxt: every problem, together
+     |    +-- PipelineTomlError  pipeline.toml: every problem, together
+     |    +-- EdgeMismatch       a pipeline's ends do not fit: every edge, together
      |    +-- UnknownFormat      no format recognises the files
      |    +-- UnsupportedFormat  recognised by name, and not converted: the hint is the way out
      |    +-- AmbiguousFormat    two formats do, or two models share one folder
@@ -199,6 +202,10 @@ class ModelNotReady(Unavailable):
     """The model exists and is not served now."""
 
 
+class MemberMissing(Unavailable):
+    """A pipeline waits for a model that does not serve now; says which, and why."""
+
+
 class Overloaded(Unavailable):
     """A bounded queue is full."""
 
@@ -229,6 +236,18 @@ class TritonConfigError(_Problems, DropError):
     """config.pbtxt is wrong, contradicts the model, or asks for what is not served: lists every problem."""
 
     subject = "config.pbtxt"
+
+
+class PipelineTomlError(_Problems, DropError):
+    """pipeline.toml is wrong: lists every problem, not the first."""
+
+    subject = "pipeline.toml"
+
+
+class EdgeMismatch(_Problems, DropError):
+    """Two ends of a pipeline's edge do not fit, or pipelines wait for one another: lists every problem."""
+
+    subject = "pipeline.toml"
 
 
 class UnknownFormat(DropError):

@@ -19,6 +19,7 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.convert import auto, report
+from gateway.convert.assemble import assemble
 from gateway.convert.jobs import Jobs, Report
 from gateway.convert.judges import choose
 from gateway.convert.making import (
@@ -34,6 +35,7 @@ from gateway.convert.verify import prove, prove_given
 from gateway.core.artifact import AUTO, FILE, NATIVE, Artifact, Fact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.pipeline import KIND as PIPELINE
 from gateway.errors import (
     ConversionError,
     DropError,
@@ -93,6 +95,9 @@ class Converter:
         Errors: ConversionError, DropError (vectors), JobError, ModelRunError, EnvironmentMissing,
         EnvironmentBroken, StoreError.
         """
+        if request.match.format == PIPELINE:
+            digests = {"digest": request.digest, "source_digest": request.source_digest or request.digest}
+            return assemble(request.source, request.match, request.vectors, out, **digests)
         source = all_formats()[request.match.format]
         targets, absent = [auto.wanted(source, request.options)], list[str]()
         measured = targets == [AUTO]

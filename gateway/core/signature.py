@@ -37,7 +37,7 @@ class TensorSpec:
 
     `symbols` names the free dimensions where the model does ("batch", "height"), "" elsewhere:
     two free dimensions of one symbol have the same size in every call. `layout` "nhwc" says that clients
-    see channels last where the source has them second (core/layout.py).
+    see channels last where the source has them second (core/layout.py). `optional` inputs may be left out.
     """
 
     name: str
@@ -46,6 +46,7 @@ class TensorSpec:
     tensor: str = ""
     symbols: tuple[str, ...] = ()
     layout: str = ""
+    optional: bool = False
 
     def __post_init__(self) -> None:
         dtype(self.dtype)
@@ -69,6 +70,8 @@ class TensorSpec:
             data["symbols"] = list(self.symbols)
         if self.layout:
             data["layout"] = self.layout
+        if self.optional:
+            data["optional"] = True
         return data
 
     @classmethod
@@ -81,6 +84,7 @@ class TensorSpec:
             tensor=data.get("tensor", ""),
             symbols=tuple(data.get("symbols", ())),
             layout=data.get("layout", ""),
+            optional=bool(data.get("optional", False)),
         )
 
 
@@ -112,7 +116,8 @@ class Signature:
     `batched` says that verification has shown the first dimension of every input and output to
     be a batch: row k of a batch equals the single run. Only then may requests be joined.
     `labels` are class names of the last axis of the first output; `preprocess` is the data of
-    model.toml's [preprocess]: how a picture becomes the first input.
+    model.toml's [preprocess]: how a picture becomes the first input. `missing` is what its
+    owner says where an input is missing; "" leaves it to the protocol.
     `rows` > 0: the model itself takes exactly that many rows a call. Clients see a free first dimension; whoever
     runs it fills up and cuts (runtimes/rows.py). 0: it takes what the shapes say.
     """
@@ -125,6 +130,12 @@ class Signature:
     labels: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] | None = field(default=None)
     rows: int = 0
+    missing: str = ""
+
+    @property
+    def required(self) -> tuple[TensorSpec, ...]:
+        """The inputs that every call brings."""
+        return tuple(spec for spec in self.inputs if not spec.optional)
 
     def input(self, name: str) -> TensorSpec | None:
         return next((spec for spec in self.inputs if spec.name == name), None)
@@ -147,6 +158,8 @@ class Signature:
         batch_sizes = set()
         for spec in self.inputs:
             array = tensors.get(spec.name)
+            if array is None and spec.optional:
+                continue
             if array is None:
                 yield f"input {spec.name!r} is missing, expected {spec.dtype}{format_shape(spec.shape)}"
                 continue
@@ -184,6 +197,7 @@ class Signature:
             "labels": list(self.labels),
             "preprocess": dict(self.preprocess) if self.preprocess is not None else None,
         }
+        data |= {"missing": self.missing} if self.missing else {}
         return data | ({"rows": self.rows} if self.rows else {})
 
     @classmethod
@@ -197,6 +211,7 @@ class Signature:
             labels=tuple(data.get("labels", ())),
             preprocess=data.get("preprocess"),
             rows=int(data.get("rows", 0)),
+            missing=data.get("missing", ""),
         )
 
     @property

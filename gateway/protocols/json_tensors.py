@@ -49,6 +49,7 @@ class Decoder:
     def _columns(self, value: Any) -> Tensors:
         specs = self._signature.inputs
         if not isinstance(value, dict) or is_base64(value):
+            specs = self._signature.required
             if len(specs) > 1:
                 raise InvalidRequest(
                     "inputs is a plain value/list, but expecting an object as multiple "
@@ -56,9 +57,9 @@ class Decoder:
                 )
             return {spec.name: self.tensor(value, spec) for spec in specs}
         for spec in specs:
-            if spec.name not in value:
+            if spec.name not in value and not spec.optional:
                 raise InvalidTensor(f"Missing named input: {spec.name} in 'inputs' object.")
-        return {spec.name: self.tensor(value[spec.name], spec) for spec in specs}
+        return {spec.name: self.tensor(value[spec.name], spec) for spec in specs if spec.name in value}
 
     # -- rows
 
@@ -69,6 +70,7 @@ class Decoder:
         if not instances:
             raise _format_error(document, "No values in 'instances' array")
         if not is_object(instances[0]):
+            specs = self._signature.required
             if len(specs) > 1:
                 raise InvalidRequest(
                     "instances is a plain list, but expecting list of objects as multiple "
@@ -89,6 +91,8 @@ class Decoder:
         return {spec.name: np.stack(items)}
 
     def _object_rows(self, instances: list[Any], specs: tuple[TensorSpec, ...]) -> Tensors:
+        first = instances[0]  # what is optional is in all rows or in none
+        specs = tuple(spec for spec in specs if not spec.optional or spec.name in first)
         names = [spec.name for spec in specs]
         columns: dict[str, list[Any]] = {name: [] for name in names}
         for at, item in enumerate(instances):

@@ -25,6 +25,7 @@ from gateway.errors import DeadlineExceeded, InvalidTensor, TooLarge, Unsupporte
 from gateway.protocols.kserve import datatype, expired, lease_of, sizes
 from gateway.protocols.kserve_data import as_objects
 from gateway.protocols.kserve_settings import Tracer
+from gateway.protocols.options import options_of
 from gateway.protocols.shared_memory import Window
 from gateway.serving.predict import Lease, PredictCall, Predictor
 
@@ -104,6 +105,7 @@ class Inference:
             sent = _sent(lease.signature, given)
             _check(lease, sent, given)
             tensors = self._tensors(given, sent)
+            tensors |= options_of(request.parameters, sent, tensors)
             # One signature's outputs are all run when all are wanted: requests that agree are joined.
             names = tuple(one.name for one in wanted) if len(wanted) < len(lease.signature.outputs) else ()
             deadline, own = _deadline(request.parameters, call.deadline)
@@ -205,10 +207,10 @@ def _problems(lease: Lease, signature: Signature, given: Sequence[Input]) -> Ite
     for name in known:
         if names.count(name) > 1:
             yield f"input '{name}' already exists in request"
-    missing = [name for name in known if name not in names]
+    missing = [name for name, spec in known.items() if name not in names and not spec.optional]
     if missing:
         yield (
-            f"expected {len(known)} inputs but got {len(given)} inputs for model '{model}'. Got input(s) "
+            f"expected {len(signature.required)} inputs but got {len(given)} inputs for model '{model}'. Got input(s) "
             f"[{_quoted(names)}], but missing required input(s) [{_quoted(missing)}]. "
             "Please provide all required input(s)."
         )

@@ -155,7 +155,7 @@ def _multipart(boundary: bytes, body: bytes) -> list[Part]:
 
 def tensors_of(parts: Sequence[Part], signature: Signature, limits: Limits) -> tuple[Tensors, bool]:
     """(inputs by name, whether they came as a batch). Errors: InvalidRequest, InvalidTensor, TooLarge."""
-    specs = signature.inputs
+    specs = _asked(parts, signature)
     lone = parts[0] if len(parts) == 1 else None
     if lone is not None and lone.looks_like_json and not (lone.name != BODY and signature.input(lone.name)):
         whole = _whole(lone, signature, limits)
@@ -168,6 +168,8 @@ def tensors_of(parts: Sequence[Part], signature: Signature, limits: Limits) -> t
     arrays: Tensors = {}
     for spec in specs:
         part = wanted.pop(spec.name, None)
+        if part is None and signature.missing:
+            raise InvalidTensor(signature.missing)
         if part is None:
             problems.append(f"no part is named {spec.name!r}, which is {spec.dtype}")
             continue
@@ -182,6 +184,12 @@ def tensors_of(parts: Sequence[Part], signature: Signature, limits: Limits) -> t
     if problems:
         raise InvalidTensor("; ".join(problems), hint=f"The inputs are: {', '.join(map(str, specs))}.")
     return _items(arrays, specs)
+
+
+def _asked(parts: Sequence[Part], signature: Signature) -> tuple[TensorSpec, ...]:
+    """The inputs that this request has to bring, and the optional ones that it does."""
+    names = {part.name for part in parts}
+    return tuple(spec for spec in signature.inputs if not spec.optional or spec.name in names)
 
 
 def _whole(part: Part, signature: Signature, limits: Limits) -> tuple[Tensors, bool] | None:
@@ -201,7 +209,7 @@ def _whole(part: Part, signature: Signature, limits: Limits) -> tuple[Tensors, b
                 f"{', '.join(map(repr, unknown[:8]))} is no input of this model.{guess}",
                 hint=f"The inputs are: {', '.join(map(str, signature.inputs))}.",
             )
-    elif part.name != BODY and len(signature.inputs) > 1:
+    elif part.name != BODY and len(signature.required) > 1:
         return None
     tensors, _ = decoder.inputs({"inputs": value})
     return _items(tensors, signature.inputs)
@@ -286,8 +294,10 @@ def _items(arrays: Tensors, specs: Sequence[TensorSpec]) -> tuple[Tensors, bool]
     lifted: Tensors = {}
     batch = False
     for spec in specs:
-        array = arrays[spec.name]
-        if spec.shape and spec.shape[0] in (None, 1) and array.ndim == len(spec.shape) - 1:
+        array = arrays.get(spec.name)
+        if spec.optional or array is None:
+            lifted |= {} if array is None else {spec.name: array}
+        elif spec.shape and spec.shape[0] in (None, 1) and array.ndim == len(spec.shape) - 1:
             lifted[spec.name] = array[None]
         else:
             lifted[spec.name], batch = array, True

@@ -34,6 +34,7 @@ from gateway.protocols.mms import (
 )
 from gateway.protocols.mms_inputs import BODY, Part, needs_thread, parts_of, tensors_of
 from gateway.protocols.mms_outputs import TOP, encode
+from gateway.protocols.options import options_of, query_of
 from gateway.protocols.status import status_of
 from gateway.serving.observe import Observe
 from gateway.serving.predict import ModelSpec, PredictCall, Predictor
@@ -184,6 +185,9 @@ class MmsRest:
                 inputs, batch = await asyncio.to_thread(tensors_of, parts, lease.signature, self._limits)
             else:
                 inputs, batch = tensors_of(parts, lease.signature, self._limits)
+            optional = {spec.name for spec in lease.signature.inputs if spec.optional}
+            if optional and request.query:
+                inputs |= options_of(query_of(request.query, optional), lease.signature, inputs)
             call = PredictCall(inputs, (), started + self._limits.request_s, request.request_id)
             try:
                 response = await lease.predict(call)

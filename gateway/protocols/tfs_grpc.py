@@ -165,8 +165,11 @@ class TfsGrpc:
             return b"".join(answer)
 
     def _inputs(self, protos: Any, signature: Signature) -> Tensors:
-        if len(protos) != len(signature.inputs) or any(spec.name not in protos for spec in signature.inputs):
-            raise _names_differ(set(protos), {spec.name for spec in signature.inputs})
+        known = {spec.name for spec in signature.inputs}
+        if not protos.keys() <= known or any(spec.name not in protos for spec in signature.required):
+            raise _names_differ(
+                set(protos), known - {s.name for s in signature.inputs if s.optional} | set(protos) & known
+            )
         tensors: Tensors = {}
         for name, proto in protos.items():
             try:

@@ -13,6 +13,7 @@ from gateway.config import Settings
 from gateway.core.version import Event, State
 from gateway.errors import (
     DropChanged,
+    EdgeMismatch,
     EnvironmentBroken,
     EnvironmentMissing,
     GatewayError,
@@ -25,7 +26,7 @@ from gateway.serving.generation import Failure, Generation
 
 log = logging.getLogger("gateway.serving")
 
-PASSING = (StoreError, EnvironmentMissing, EnvironmentBroken, JobOutOfMemory, WorkerDied, DropChanged)
+PASSING = (EdgeMismatch, StoreError, EnvironmentMissing, EnvironmentBroken, JobOutOfMemory, WorkerDied, DropChanged)
 """Errors whose cause may pass without the drop changing: tried again with back-off."""
 LONGEST_RETRY_S = 600.0
 

@@ -19,6 +19,7 @@ from typing import Any
 from gateway.core import tritonconfig
 from gateway.core.artifact import Artifact
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.pipeline import KIND as PIPELINE
 from gateway.core.policy import Candidate
 from gateway.core.signature import SERVING_DEFAULT, Signature
 from gateway.core.tritonconfig import TritonConfig
@@ -27,6 +28,7 @@ from gateway.errors import DeadlineExceeded, GatewayError, ModelNotReady, Triton
 from gateway.repository.source import Seen
 from gateway.repository.store import Stored
 from gateway.runtimes.base import Runtime
+from gateway.serving.assembling import Assembled, AssembledLease
 from gateway.serving.batcher import Batcher
 from gateway.serving.predict import Lease, PredictCall, PredictResponse
 from gateway.serving.seeing import brings_pictures, seen
@@ -72,6 +74,8 @@ class Generation:
     config_problem: str = ""  # why an override was not taken over
     placement: dict[str, str] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=Statistics)
+    assembled: Assembled | None = None  # of a pipeline, in the place of runtime and batcher
+    running: int = 0  # requests in a pipeline
     leases: int = 0
     deaths: list[float] = field(default_factory=list)  # of its worker, time.monotonic()
     recovered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,7 +132,13 @@ class Generation:
         self.deaths.clear()
         self.advance(Event.RETRY)
 
-    def lease(self, signature: str) -> GenerationLease:
+    def lease(self, signature: str) -> Lease:
+        if self.artifact is not None and self.artifact.kind == PIPELINE:
+            if self.assembled is None:
+                raise ModelNotReady(f"{self} is not served now: {self.stage}")
+            held = self.assembled.hold()
+            self.leases += 1
+            return AssembledLease(self, held, self.signatures[signature], self.artifact.digest)
         self.leases += 1
         return GenerationLease(self, self.signatures[signature])
 

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.config import Batch, Settings
+from gateway.core.artifact import Verification
+from gateway.core.pipeline import KIND as PIPELINE
 from gateway.core.version import Event, State
-from gateway.errors import GatewayError, WorkerDied
+from gateway.errors import GatewayError, MemberMissing, WorkerDied
 from gateway.repository.store import Store
+from gateway.serving.assembling import Assembled, Assembler
 from gateway.serving.batcher import Batcher
 from gateway.serving.failures import Failures
 from gateway.serving.fleet import Fleet
@@ -23,10 +26,12 @@ from gateway.serving.generation import Generation
 from gateway.serving.loader import Loaded, load
 from gateway.serving.memory import Memory
 from gateway.serving.metrics import Metrics
+from gateway.serving.prover import refused_by
 
 log = logging.getLogger("gateway.serving")
 
 DEATHS_WITHIN_S = 600.0
+MEMBERS_S = 1.0  # a pipeline looks at its members after each change, and at least so often
 
 
 class Loading:
@@ -42,6 +47,7 @@ class Loading:
         settings: Callable[[], Settings],
         ask: Callable[[str], None],
     ) -> None:
+        self.assembler: Assembler | None = None
         self._fleet, self._store, self._metrics, self._memory = fleet, store, metrics, memory
         self._failures, self._settings, self._ask = failures, settings, ask
 
@@ -50,7 +56,66 @@ class Loading:
             self._store.pin(generation.stored.key)  # retiring has unpinned it
         generation.advance(Event.LOAD)
         generation.stage = "load"
-        self._fleet.spawn(self._load(generation))
+        pipeline = generation.stored is not None and generation.stored.artifact.kind == PIPELINE
+        self._fleet.spawn(self._assemble(generation) if pipeline else self._load(generation))
+
+    async def _assemble(self, generation: Generation) -> None:
+        """Until its members serve and it fits them; then until one of them is swapped or goes, and again."""
+        assert generation.stored is not None, "LOADING comes only after PROVEN"
+        assert self.assembler is not None, "the composition root has set it"
+        while generation.state in (State.LOADING, State.AVAILABLE):
+            try:
+                made = await self.assembler.open(generation.stored.folder, generation.model, generation.version)
+                verification = await made.verify()
+            except MemberMissing as error:
+                self._wait_for_members(generation, error)
+            except GatewayError as error:
+                if generation.state in (State.LOADING, State.AVAILABLE):
+                    generation.assembled = None
+                    self._failures.fail(generation, "load", error)
+                    self._ask(generation.model)
+                return
+            else:
+                if not self._take_over(generation, made, verification):
+                    return
+            while generation.state in (State.LOADING, State.AVAILABLE):
+                await self._fleet.changed(MEMBERS_S)
+                if generation.assembled is None or generation.assembled.changed():
+                    break
+
+    def _wait_for_members(self, generation: Generation, error: MemberMissing) -> None:
+        """It does not serve, and says for whom it waits; the gateway is ready without it."""
+        if generation.state is State.AVAILABLE:
+            generation.assembled = None
+            generation.advance(Event.LOSE)
+        if generation.stage != error.message:
+            log.warning("%s: %s", generation, error.message, extra={"model": generation.model})
+        generation.stage = error.message
+        self._fleet.starting.discard(generation)
+
+    def _take_over(self, generation: Generation, made: Assembled, verification: Verification) -> bool:
+        """What was opened serves from now on, unless its vectors say otherwise. False: it does not."""
+        if generation.state not in (State.LOADING, State.AVAILABLE) or generation.stored is None:
+            return False
+        artifact = replace(generation.stored.artifact, signatures=(made.signature,), verification=verification)
+        generation.stored = replace(generation.stored, artifact=artifact)
+        why = refused_by(artifact, generation.options, loaded=True)
+        if why is None:
+            try:
+                generation.configure()
+            except GatewayError as error:
+                why = error
+        if why is not None:
+            generation.assembled = None
+            self._failures.fail(generation, "verify", why)
+            self._ask(generation.model)
+            return False
+        generation.assembled = made
+        if generation.state is State.LOADING:
+            generation.statistics = self._metrics.statistics(generation.model, generation.version)
+            self._serves(generation)
+            self._ask(generation.model)
+        return True
 
     async def _load(self, generation: Generation, wait_s: float = 0.0) -> None:
         stored, settings = generation.stored, self._settings()
@@ -92,6 +157,10 @@ class Loading:
             on_run=statistics.ran,
             run_us=loaded.run_us,
         )
+        self._serves(generation)
+
+    def _serves(self, generation: Generation) -> None:
+        assert generation.stored is not None
         generation.failure, generation.retries, generation.stage = None, 0, ""
         generation.served = True
         generation.advance(Event.LOADED)
@@ -140,7 +209,7 @@ class Loading:
 
     def close(self, generation: Generation, error: WorkerDied | None = None) -> None:
         runtime, batcher = generation.runtime, generation.batcher
-        generation.runtime = generation.batcher = None
+        generation.runtime = generation.batcher = generation.assembled = None
         if batcher is not None:
             batcher.close(error)
         if runtime is not None:

@@ -26,6 +26,7 @@ from gateway.errors import ModelNotFound, ShuttingDown, TritonConfigError, Unkno
 from gateway.repository.source import Repository, Seen
 from gateway.repository.store import Store
 from gateway.serving import views
+from gateway.serving.assembling import Assembler
 from gateway.serving.control import CONFIG_PBTXT, REPOSITORY, Wanted
 from gateway.serving.failures import Failures
 from gateway.serving.fleet import Fleet
@@ -107,6 +108,10 @@ class Manager:
         self.settings = settings
         self._watcher.watch(settings.watch)
         self._store.max_bytes = settings.store_max_bytes
+
+    def assemble_with(self, assembler: Assembler) -> None:
+        """What opens pipelines; they are a layer above this one."""
+        self._loading.assembler = assembler
 
     def begin_drain(self) -> None:
         """No new predictions; running ones go on."""

@@ -70,6 +70,13 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._steps = Histogram(
+            "model_gateway_pipeline_step_seconds",
+            "One step of a pipeline, with what it waits for in a member's queue.",
+            ("model", "version", "step"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self._conversions = Histogram(
             "model_gateway_conversion_seconds",
             "From settled files to a verdict, by outcome (a verdict, or the class of the error).",
@@ -119,6 +126,10 @@ class Metrics:
         """Of a version that exists; made when first asked for, kept until `forget`."""
         return self._statistics.setdefault((model, version), Statistics())
 
+    def step(self, model: str, version: int, step: str, seconds: float) -> None:
+        """One step of a pipeline that went well."""
+        self._steps.labels(model, str(version), step).observe(seconds)
+
     def conversion(self, *, model: str, source_format: str, outcome: str, seconds: float) -> None:
         self._conversions.labels(model, source_format, outcome).observe(seconds)
 
@@ -136,7 +147,7 @@ class Metrics:
 
     def forget(self, model: str, version: int) -> None:
         """A version is gone: its histograms go too, so that a long life does not grow without bound."""
-        for metric in (self._rows, self._queued):
+        for metric in (self._rows, self._queued, self._steps):
             metric.remove_by_labels({"model": model, "version": str(version)})
         self._statistics.pop((model, version), None)
 

@@ -65,6 +65,7 @@ class Lease(ABC):
     artifact: str
     max_rows: int | None  # config.pbtxt's max_batch_size; None where it says nothing, 0 where it says: no batch
     labels_for: str  # the output whose classes `signature.labels` names; "" is the first
+    whole: bool = False  # a pipeline: its rows are not cut and joined
 
     @abstractmethod
     async def predict(self, call: PredictCall) -> PredictResponse:

@@ -18,8 +18,9 @@ from threading import Event as Cancel
 
 from gateway.convert import auto
 from gateway.convert.run import Converter, ConvertRequest
-from gateway.core.artifact import Verdict
+from gateway.core.artifact import Artifact, Verdict
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.pipeline import KIND as PIPELINE
 from gateway.errors import ConversionError, GatewayError, JobCancelled, VerificationFailed
 from gateway.formats.base import Format, Match, all_formats
 from gateway.repository.detect import detect
@@ -130,7 +131,14 @@ _HINTS = {
 
 def refused(proven: Proven) -> GatewayError | None:
     """Why this artifact is not to be served, or None. The owner's `serve_failed` is the only override."""
-    verification, options = proven.stored.artifact.verification, proven.options
+    return refused_by(proven.stored.artifact, proven.options)
+
+
+def refused_by(artifact: Artifact, options: ModelOptions, *, loaded: bool = False) -> GatewayError | None:
+    """As `refused`; a pipeline is proven when it is `loaded`, and not refused before."""
+    verification = artifact.verification
+    if artifact.kind == PIPELINE and not loaded:
+        return None
     if verification.verdict is Verdict.FAILED and not options.serve_failed:
         where = f" First diverging node: {verification.diverges_at}." if verification.diverges_at else ""
         return VerificationFailed(

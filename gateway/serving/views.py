@@ -47,6 +47,8 @@ def version_status(generations: Sequence[Generation]) -> VersionStatus:
             reason = f"its replacement (generation {newest.number}) failed: {reason}"
     elif not best.settled:
         reason = "its files are still changing"
+    elif best.state is State.LOADING and best.stage != "load":
+        reason = best.stage  # a pipeline says for whom it waits
     elif best.state is State.CONVERTING:
         reason = best.stage if best.fraction is None else f"{best.stage} {best.fraction:.0%}"
     elif best.artifact is not None and best.state is State.AVAILABLE and best.verdict != "passed":
