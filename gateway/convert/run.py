@@ -38,12 +38,13 @@ from gateway.core.modeltoml import ModelOptions
 from gateway.core.pipeline import KIND as PIPELINE
 from gateway.errors import (
     ConversionError,
+    CorruptModel,
     DropError,
     JobCancelled,
     JobCrashed,
     JobError,
     ModelRunError,
-    UnsafeArtifact,
+    NeedsInputShape,
     UsageError,
 )
 from gateway.formats.base import Conversion, Format, Match, Source, all_formats
@@ -179,7 +180,9 @@ def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) 
     """The artifact, or the source as it is where that one is not made, not published or not what its judge says."""
     try:
         artifact = making.make(request, target, out)
-    except (UnsafeArtifact, JobCrashed) as error:
+    except (CorruptModel, NeedsInputShape):  # no framework reads more of the source
+        raise
+    except (ConversionError, JobCrashed, ModelRunError) as error:
         why = error.message
     else:
         if artifact.kind == NATIVE or artifact.verification.verdict is not Verdict.FAILED:
