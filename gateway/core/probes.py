@@ -61,6 +61,14 @@ class Probe:
     inputs: Tensors
 
 
+@dataclass(frozen=True)
+class Further:
+    """Calls of a format's own, beside the kinds: what is hard about this very model. `said` goes into the report."""
+
+    probes: tuple[Probe, ...] = ()
+    said: str = ""
+
+
 def batchable(signature: Signature) -> bool:
     """All inputs have a free first dimension: it may be a batch."""
     return bool(signature.inputs) and all(

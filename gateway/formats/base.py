@@ -26,6 +26,7 @@ from gateway.core.artifact import AUTO, FROZEN, NATIVE, ONNX, SAVEDMODEL, Fact
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
+from gateway.core.probes import Further
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import MissingHop
 from gateway.recognise import KINDS, recognise
@@ -226,6 +227,13 @@ class Format(ABC):
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         """Child side: what the graph says of integer inputs, by public name: probes stay inside it."""
         return {}
+
+    def further(self, source: Source, match: Match, signature: Signature, seed: int) -> Further:
+        """Child side, where the judge sits: calls that are hard for this very model, as the thresholds of its trees.
+
+        Every one is judged, whatever the judge has spent before. Errors: as `convert`.
+        """
+        return Further()
 
     def traps(self, operator: str) -> tuple[str, ...]:
         """What is known to go wrong with an operator of this format, one sentence each: shown where a node diverges."""

@@ -21,7 +21,19 @@ from gateway.core.artifact import NATIVE, SOURCE_FOLDER
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.probes import BATCH, KINDS, Probe, Sizing, batchable, first, fixed, other_size, probes, sizings
+from gateway.core.probes import (
+    BATCH,
+    KINDS,
+    Further,
+    Probe,
+    Sizing,
+    batchable,
+    first,
+    fixed,
+    other_size,
+    probes,
+    sizings,
+)
 from gateway.core.signature import Signature
 from gateway.errors import ConversionError
 from gateway.formats.base import Format, Match, Oracle, Source, all_formats
@@ -107,7 +119,10 @@ def oracle(job: Job) -> dict[str, Any]:
     for name, file in given.items():
         bench.judge(Probe(name, "given", None, wire.load(Path(file))))
     if not given:
-        bench.judge_probes(signature, hints, int(job.arguments["seed"]))
+        seed = int(job.arguments["seed"])
+        bench.judge_probes(signature, hints, seed)
+        if answer["cases"]:
+            bench.judge_further(subject.format.further(subject.source, subject.match, signature, seed))
     refusal = answer["refused"][-1]["why"] if answer["refused"] else ""
     unjudged = "" if answer["cases"] else f"{judge.name} accepted none of the inputs tried: {refusal}"
     return answer | {"oracle": judge.name, "reason": judge.reason, "unjudged": unjudged}
@@ -183,6 +198,13 @@ class _Bench:
                 return
             self.judge(probe)
             self.job.progress("oracle", (number + 1) / len(cases))
+
+
+    def judge_further(self, more: Further) -> None:
+        """All of them: a verdict over a model of trees that has not seen its thresholds would say little."""
+        for probe in more.probes:
+            self.judge(probe)
+        self.answer["sizing"] = "; ".join(filter(None, (self.answer["sizing"], more.said)))
 
 
 def _few(signature: Signature, sizing: Sizing, hints: Mapping[str, Hint], seed: int) -> Iterator[Probe]:

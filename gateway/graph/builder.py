@@ -17,7 +17,7 @@ Rule 4: what no output needs is not written: nodes and constants are walked back
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,16 @@ LARGE = 4096  # elements; onnx's inference and checker are not shown the values 
 class GraphBuilder:
     """One graph. `source_format` is written into the model as the producer's domain."""
 
-    def __init__(self, source_format: str, *, name: str = "graph", opset: int = OPSET) -> None:
-        """Errors: ValueError for an opset under 17: newer meanings of operators are relied on."""
+    def __init__(
+        self, source_format: str, *, name: str = "graph", opset: int = OPSET, domains: Mapping[str, int] | None = None
+    ) -> None:
+        """`domains`: further operator sets, by domain. Errors: ValueError for an opset under 17: newer meanings of
+        operators are relied on.
+        """
         if opset < OPSET:
             raise ValueError(f"opset {opset} is below {OPSET}")
         self.source_format, self.name, self.opset = source_format, name, opset
+        self.domains = dict(domains or {})
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
@@ -176,8 +181,9 @@ class GraphBuilder:
         small = [_proto(name, array) for name, array in constants.items() if name not in set(large)]
         graph = helper.make_graph(nodes, self.name, [*self._inputs, *stands], self._outputs, small)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=IR_VERSION, producer_name="gateway",
-            domain=self.source_format,
+            graph,
+            opset_imports=[helper.make_opsetid(*item) for item in {"": self.opset, **self.domains}.items()],
+            ir_version=IR_VERSION, producer_name="gateway", domain=self.source_format,
         )  # fmt: skip
         try:
             model = shape_inference.infer_shapes(model, strict_mode=True)

@@ -1,0 +1,94 @@
+"""What the formats of trees have in common: one input of features, answers by name, and what the owner chose of them.
+
+    probabilities   float32 (rows, classes)     label     int64 or string (rows)
+    predictions     float32 (rows) or (rows, K) margins   float32, the sums before the objective
+    leaves          int64 (rows, trees)         the leaf that each tree ends in, as its library counts them
+
+Rule 1: label and probabilities are two tensors, never a list of dictionaries.
+Rule 2: without a wish of the owner margins and leaves are not answered; [[outputs]] of model.toml asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.names import did_you_mean
+from gateway.core.signature import Shape, Signature, TensorSpec
+from gateway.errors import ConversionError
+from gateway.graph.builder import GraphBuilder
+
+FEATURES = "features"
+LABEL, PROBABILITIES, PREDICTIONS, MARGINS, LEAVES = "label", "probabilities", "predictions", "margins", "leaves"
+KINDS = ("float32", "float64")
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One output that can be asked for: how it is made, lazily, and what it is. `usual`: answered unasked."""
+
+    make: Callable[[], str]  # -> the tensor
+    dtype: str
+    shape: Shape
+    usual: bool = True
+
+
+def input_spec(options: ModelOptions, width: int, file: str, kinds: Sequence[str] = KINDS) -> TensorSpec:
+    """The one input, under the owner's name. Errors: ConversionError for a wish that the model cannot fill."""
+    spec = TensorSpec(FEATURES, kinds[0], (None, width), symbols=("batch", ""))
+    if not options.inputs:
+        return spec
+    wish = options.inputs[0]
+    problems = []
+    if len(options.inputs) > 1 or wish.own_name not in (FEATURES, wish.name):
+        names = ", ".join(repr(option.own_name) for option in options.inputs)
+        problems.append(f"inputs {names} are asked for, and the model has one, {FEATURES!r}")
+    if wish.dtype and wish.dtype not in kinds:
+        problems.append(f"dtype {wish.dtype} is asked for; expected {' or '.join(kinds)}")
+    if wish.shape is not None and wish.shape not in ((None, width), (1, width)):
+        problems.append(f"shape {list(wish.shape)} is asked for; expected [?, {width}]")
+    if problems:
+        raise ConversionError(f"{file}: {'; '.join(problems)}.", hint="Change [[inputs]] in model.toml or --input.")
+    return TensorSpec(wish.name, wish.dtype or kinds[0], (None, width), symbols=("batch", ""))
+
+
+def finish(
+    graph: GraphBuilder, answers: Mapping[str, Answer], options: ModelOptions, file: str, out: Path
+) -> tuple[TensorSpec, ...]:
+    """Shows what was asked for, writes model.onnx. Errors: ConversionError for an output that there is not."""
+    specs = []
+    for name, own in chosen(answers, options, file):
+        answer = answers[own]
+        symbols = ("batch", *("" for _ in answer.shape[1:]))
+        graph.output(answer.make(), name, answer.dtype, answer.shape)
+        specs.append(TensorSpec(name, answer.dtype, answer.shape, symbols=symbols))
+    graph.save(out / "model.onnx")
+    return tuple(specs)
+
+
+def chosen(answers: Mapping[str, Answer], options: ModelOptions, file: str) -> list[tuple[str, str]]:
+    """(public name, own name) of every output. Errors: ConversionError."""
+    if not options.outputs:
+        return [(name, name) for name, answer in answers.items() if answer.usual]
+    unknown = [option.own_name for option in options.outputs if option.own_name not in answers]
+    if unknown:
+        raise ConversionError(
+            f"{file} has no output {', '.join(map(repr, unknown))}.{did_you_mean(unknown[0], answers)}",
+            hint=f"It has {', '.join(answers)}: name these in [[outputs]] of model.toml or with --output.",
+        )
+    return [(option.name, option.own_name) for option in options.outputs]
+
+
+def own_names(signature: Signature, options: ModelOptions) -> dict[str, str]:
+    """Public name -> own name of each output of a signature, for a judge."""
+    aliases = {option.name: option.own_name for option in options.outputs}
+    return {spec.name: aliases.get(spec.name, spec.name) for spec in signature.outputs}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of columns, for a fact."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

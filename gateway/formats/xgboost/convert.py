@@ -1,0 +1,142 @@
+"""XGBoost to ONNX: the trees in float64, the objective's answer behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gateway.core.artifact import Fact
+from gateway.core.modeltoml import ModelOptions
+from gateway.core.probes import Further
+from gateway.core.signature import Signature, TensorSpec
+from gateway.formats import forest
+from gateway.formats.base import Conversion, Inspection, Match, Source
+from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, Answer
+from gateway.formats.xgboost import model as models
+from gateway.formats.xgboost.model import EXP, SIGMOID, SOFTMAX, STEP, Model
+from gateway.graph import thresholds
+from gateway.graph.builder import GraphBuilder
+from gateway.graph.ensemble import DOMAINS, columns_of, emit, emit_leaves
+
+LARGEST = 88.7  # XGBoost: e to more than this is not taken
+HALF = np.float32(0.5)
+
+
+def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
+    model = models.read(source.path(match.main))
+    graph = GraphBuilder("xgboost", domains=DOMAINS)
+    inputs, answers = _answers(graph, model, options, match.main)
+    outputs = tuple(
+        TensorSpec(name, answers[own].dtype, answers[own].shape)
+        for name, own in forest.chosen(answers, options, match.main)
+    )
+    counts = {f"{model.booster} tree": len(model.ensemble.trees), model.objective: 1}
+    return Inspection((inputs,), outputs, {name: n for name, n in counts.items() if n}, tuple(_facts(model)))
+
+
+def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> Conversion:
+    """Errors: CorruptModel, ConversionError."""
+    model = models.read(source.path(match.main))
+    graph = GraphBuilder("xgboost", domains=DOMAINS)
+    inputs, answers = _answers(graph, model, options, match.main)
+    outputs = forest.finish(graph, answers, options, match.main, out)
+    warnings = []
+    if "best_iteration" in model.attributes:
+        best = model.attributes["best_iteration"]
+        warnings.append(
+            f"the file names best_iteration = {best}; all trees answer, as with Booster.predict, where XGBClassifier "
+            f"and XGBRegressor would stop behind it: save model[:{best} + 1] to serve those"
+        )
+    if model.recoded:
+        warnings.append("categories were texts in training; they are sent as their numbers, in the file's order")
+    return Conversion("onnx", (Signature((inputs,), outputs),), tuple(_facts(model)), tuple(warnings))
+
+
+def further(source: Source, match: Match, signature: Signature, seed: int) -> Further:
+    model = models.read(source.path(match.main))
+    spec = signature.inputs[0]
+    return thresholds.further(model.ensemble, spec.name, spec.dtype, seed, missing=True, infinite=False)
+
+
+def _facts(model: Model) -> list[Fact]:
+    facts = [
+        Fact("objective", model.objective, "learner.objective"),
+        Fact("booster", f"{model.booster}, {len(model.ensemble.trees)} trees", "learner.gradient_booster"),
+        Fact("base score", ", ".join(f"{value:.9g}" for value in model.base[:8]) + " as it is added", "base_score"),
+    ]
+    if model.names:
+        facts.append(Fact("columns", forest.listed(model.names), "learner.feature_names"))
+    categorical = [str(place) for place, kind in enumerate(model.kinds) if kind == "c"]
+    if categorical:
+        facts.append(Fact("categorical columns", forest.listed(categorical), "learner.feature_types"))
+    return facts
+
+
+def _answers(
+    graph: GraphBuilder, model: Model, options: ModelOptions, file: str
+) -> tuple[TensorSpec, dict[str, Answer]]:
+    spec = forest.input_spec(options, model.features, file, ("float32",))
+    features = graph.input(spec.name, spec.dtype, spec.shape or (), spec.symbols)
+    data = columns_of(graph, features, model.ensemble)
+    sums = _linear(graph, features, model) if model.weights is not None else emit(graph, data, model.ensemble)
+    margins = graph.node("Add", [sums, graph.constant("base_score", model.base[None])], name="margins_float64")
+    many = (None, model.groups) if model.groups > 1 else (None,)
+    answers = _of_objective(graph, model, margins, many)
+    answers[MARGINS] = Answer(lambda: _single(graph, margins, model.groups, "margins_float32"), "float32", many, False)
+    if model.ensemble.trees:
+        width = len(model.ensemble.trees)
+        answers[LEAVES] = Answer(lambda: emit_leaves(graph, data, model.ensemble), "int64", (None, width), False)
+    return spec, answers
+
+
+def _of_objective(
+    graph: GraphBuilder, model: Model, margins: str, many: tuple[int | None, ...]
+) -> dict[str, Answer]:
+    """By name; in float64 until the last step, which is XGBoost's own dtype."""
+    kind = model.answer
+    if kind == SOFTMAX:
+        shares = graph.node("Cast", [graph.node("Softmax", [margins], axis=1)], name="shares", to=1)
+        best = graph.node("ArgMax", [shares], name="best", axis=1, keepdims=0)
+        return {
+            PROBABILITIES: Answer(lambda: shares, "float32", (None, model.groups)),
+            LABEL: Answer(lambda: best, "int64", (None,)),
+        }
+    if kind == STEP:
+        over = graph.node("Greater", [margins, graph.constant("nought", np.float64(0))])
+        step = graph.node("Cast", [over], to=7)
+        return {LABEL: Answer(lambda: _flat(graph, step, model.groups), "int64", many)}
+    if kind == SIGMOID:
+        # XGBoost cuts the exponent there: without it the smallest answers would be other ones.
+        cut = graph.node("Max", [margins, graph.constant("lowest", np.float64(-LARGEST))])
+        answer = graph.node("Cast", [graph.node("Sigmoid", [cut])], name="share", to=1)
+        if not model.classes or model.groups > 1:
+            return {PREDICTIONS: Answer(lambda: _flat(graph, answer, model.groups), "float32", many)}
+        rest = graph.node("Sub", [graph.constant("one", np.float32(1)), answer], name="rest")
+        both = graph.node("Concat", [rest, answer], name="shares", axis=1)
+        over = graph.node("Cast", [graph.node("Greater", [answer, graph.constant("half", HALF)])], to=7)
+        return {
+            PROBABILITIES: Answer(lambda: both, "float32", (None, 2)),
+            LABEL: Answer(lambda: _flat(graph, over, 1), "int64", (None,)),
+        }
+    answer = graph.node("Exp", [margins]) if kind == EXP else margins
+    return {PREDICTIONS: Answer(lambda: _single(graph, answer, model.groups, "answers"), "float32", many)}
+
+
+def _single(graph: GraphBuilder, tensor: str, groups: int, name: str) -> str:
+    return _flat(graph, graph.node("Cast", [tensor], name=name, to=1), groups)
+
+
+def _flat(graph: GraphBuilder, tensor: str, groups: int) -> str:
+    """(rows, 1) -> (rows)."""
+    return tensor if groups > 1 else graph.node("Squeeze", [tensor, graph.constant("last", np.array([1], np.int64))])
+
+
+def _linear(graph: GraphBuilder, features: str, model: Model) -> str:
+    """A weight each; what is missing adds nothing."""
+    assert model.weights is not None
+    missing = graph.node("IsNaN", [features])
+    there = graph.node("Where", [missing, graph.constant("nothing", np.float32(0)), features])
+    wide = graph.node("Cast", [there], to=11)
+    product = graph.node("MatMul", [wide, graph.constant("weights", model.weights[:-1])])
+    return graph.node("Add", [product, graph.constant("bias", model.weights[-1:])])
