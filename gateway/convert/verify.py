@@ -180,6 +180,8 @@ def _ask_oracle(jobs: Jobs, question: Question, given: Mapping[str, str] | None 
         if not result.value["unread"]:
             break
         because = "; ".join(filter(None, (because, found.unjudged.rstrip("."))))
+    else:
+        found.unjudged = because  # nobody reads it: each judge's words, the first one's first
     return found
 
 

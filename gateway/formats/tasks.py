@@ -199,7 +199,6 @@ class _Bench:
             self.judge(probe)
             self.job.progress("oracle", (number + 1) / len(cases))
 
-
     def judge_further(self, more: Further) -> None:
         """All of them: a verdict over a model of trees that has not seen its thresholds would say little."""
         for probe in more.probes:

@@ -26,7 +26,7 @@ ML = "ai.onnx.ml"
 ML_OPSET = 5
 DOMAINS = {ML: ML_OPSET}
 LE, LT, MEMBER = 0, 1, 6  # BRANCH_LEQ, BRANCH_LT, BRANCH_MEMBER of TreeEnsemble
-PLAIN, ZERO_MISSING, CATEGORY, FLOAT32 = "plain", "zero missing", "category", "float32"
+PLAIN, ZERO_MISSING, CATEGORY = "plain", "zero missing", "category"
 ZERO = 1e-35  # LightGBM: what is not farther from 0 counts as 0
 
 Ints = npt.NDArray[np.int64]
@@ -41,7 +41,6 @@ class Column:
     plain          as it is
     zero missing   NaN where it is 0 or nearly
     category       its whole part; what is no category (under `low`, or `high` and more) is -1
-    float32        rounded to float32 first, where inputs are float64
     """
 
     feature: int
@@ -78,12 +77,19 @@ class Tree:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trees over columns of one input of `features` columns; targets are 0..targets-1."""
+    """Trees over the columns of one input, `features` of them, and behind these `extra` ones; targets count from 0.
+
+    `rounded`: features are rounded to float32 first, as scikit-learn does it.
+    """
 
     features: int
-    columns: tuple[Column, ...]
     trees: tuple[Tree, ...]
     targets: int = 1
+    extra: tuple[Column, ...] = ()
+    rounded: bool = False
+
+    def column(self, place: int) -> Column:
+        return Column(place) if place < self.features else self.extra[place - self.features]
 
     @property
     def nodes(self) -> int:
@@ -137,29 +143,23 @@ def emit_leaves(graph: GraphBuilder, data: str, ensemble: Ensemble, *, name: str
 def columns_of(graph: GraphBuilder, features: str, ensemble: Ensemble, *, single: bool = True) -> str:
     """The tensor that conditions read, float64 (rows, columns), from the features (rows, features).
 
-    `single`: features are float32, and FLOAT32 columns are what they are.
+    `single`: features are float32 as they are.
     """
+    if ensemble.rounded and not single:
+        features = graph.node("Cast", [features], name="features_float32", to=1)
     wide = graph.node("Cast", [features], name="features_float64", to=11)
-    plain = [Column(n) for n in range(ensemble.features)]
-    if list(ensemble.columns) == plain or (single and all(_as_is(c, n) for n, c in enumerate(ensemble.columns))):
-        return wide
-    parts: list[str] = []
-    for kind, place in _runs(ensemble.columns):
+    parts = [wide]
+    for kind, place in _runs(ensemble.extra):
         index = graph.constant("columns", np.array([column.feature for column in place], np.int64))
         part = graph.node("Gather", [wide, index], name=f"columns_{kind.replace(' ', '_')}", axis=1)
         if kind == ZERO_MISSING:
-            near = graph.node("LessOrEqual", [graph.node("Abs", [part]), graph.constant("zero", np.float64(ZERO))])
-            part = graph.node("Where", [near, graph.constant("missing", np.float64(np.nan)), part])
+            small = graph.constant("zero", np.array(ZERO, np.float64))
+            near = graph.node("LessOrEqual", [graph.node("Abs", [part]), small])
+            part = graph.node("Where", [near, graph.constant("missing", np.array(np.nan, np.float64)), part])
         elif kind == CATEGORY:
             part = _whole(graph, part, place)
-        elif kind == FLOAT32 and not single:
-            part = graph.node("Cast", [graph.node("Cast", [part], to=1)], to=11)
         parts.append(part)
-    return parts[0] if len(parts) == 1 else graph.node("Concat", parts, name="columns_all", axis=1)
-
-
-def _as_is(column: Column, place: int) -> bool:
-    return column.feature == place and column.kind in (PLAIN, FLOAT32)
+    return wide if len(parts) == 1 else graph.node("Concat", parts, name="columns_all", axis=1)
 
 
 def _runs(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
@@ -175,7 +175,7 @@ def _runs(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
 
 def _whole(graph: GraphBuilder, part: str, place: Sequence[Column]) -> str:
     """The whole part, towards 0; -1 for what lies outside of [low, high); NaN stays NaN."""
-    zero = graph.constant("nought", np.float64(0))
+    zero = graph.constant("nought", np.array(0, np.float64))
     low = graph.constant("lowest", np.array([column.low for column in place]))
     high = graph.constant("highest", np.array([column.high for column in place]))
     under = graph.node("Less", [part, low])
@@ -183,7 +183,9 @@ def _whole(graph: GraphBuilder, part: str, place: Sequence[Column]) -> str:
     negative = graph.node("Less", [part, zero])
     cut = graph.node("Where", [negative, graph.node("Ceil", [part]), graph.node("Floor", [part])])
     outside = graph.node("Or", [under, over])
-    return graph.node("Where", [outside, graph.constant("no_category", np.float64(-1)), cut], name="categories")
+    return graph.node(
+        "Where", [outside, graph.constant("no_category", np.array(-1, np.float64)), cut], name="categories"
+    )
 
 
 def _nothing(graph: GraphBuilder, data: str, targets: int, name: str) -> str:
@@ -221,9 +223,7 @@ def _unit(place: int, count: int) -> Doubles:
     return np.eye(1, count, place)
 
 
-def _node(
-    graph: GraphBuilder, data: str, ensemble: Ensemble, values: Sequence[Array], apart: bool, name: str
-) -> str:
+def _node(graph: GraphBuilder, data: str, ensemble: Ensemble, values: Sequence[Array], apart: bool, name: str) -> str:
     """One TreeEnsemble. `apart`: each tree is a target of its own, and `values` its leaves' numbers."""
     from onnx import numpy_helper
 
@@ -268,7 +268,8 @@ class _Arrays:
         self.inner = self.leaves = 0
 
     def joined(self, name: str, kind: type) -> list[int]:
-        return np.concatenate(self.parts[name]).astype(kind).tolist()
+        found: list[int] = np.concatenate(self.parts[name]).astype(kind).tolist()
+        return found
 
     def add(self, tree: Tree, value: Doubles, target: int) -> None:
         self.roots.append(self.inner)

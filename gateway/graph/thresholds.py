@@ -75,21 +75,23 @@ class _Maker:
     def __init__(self, ensemble: Ensemble, kind: np.dtype[np.floating], random: np.random.Generator) -> None:
         self.ensemble, self.kind, self.random = ensemble, kind, random
         self.asked = 0
-        pools: list[list[float]] = [[] for _ in range(ensemble.features)]
+        pools: dict[int, list[float]] = {}
         for tree in ensemble.trees:
             for node in np.flatnonzero(tree.column >= 0).tolist():
-                pool = pools[ensemble.columns[int(tree.column[node])].feature]
+                pool = pools.setdefault(ensemble.column(int(tree.column[node])).feature, [])
                 if tree.mode[node] == MEMBER:
                     pool.extend(tree.members[node][:MEMBERS])
                 elif abs(float(tree.threshold[node])) < 1e30:
                     pool.append(float(tree.threshold[node]))
-        self.pools = [np.unique(np.array(pool if pool else [0.0, 1.0])) for pool in pools]
-        kinds = {column.feature: column.kind for column in ensemble.columns}
-        self.category = np.array([kinds.get(n) == CATEGORY for n in range(ensemble.features)])
+        self.pools = {feature: np.unique(np.array(pool or [0.0, 1.0])) for feature, pool in pools.items()}
+        self.numbers = np.array(sorted(self.pools), np.int64)
+        categories = {column.feature for column in ensemble.extra if column.kind == CATEGORY}
+        self.category = np.array([number in categories for number in self.numbers.tolist()], bool)
 
     def ask(self, step: int) -> dict[str, _Asked]:
         found = {
-            what: _Asked() for what in ("thresholds", "categories", "odd categories", "nearly zero", "missing", "infinite")
+            what: _Asked()
+            for what in ("thresholds", "categories", "odd categories", "nearly zero", "missing", "infinite")
         }
         count = 0
         for tree in self.ensemble.trees:
@@ -105,7 +107,7 @@ class _Maker:
         return found
 
     def _ask(self, found: dict[str, _Asked], tree: Tree, node: int, row: Array) -> None:
-        column = self.ensemble.columns[int(tree.column[node])]
+        column = self.ensemble.column(int(tree.column[node]))
         feature = column.feature
         if tree.mode[node] == MEMBER:
             members = tree.members[node]
@@ -121,7 +123,7 @@ class _Maker:
             found["thresholds"].add(row, feature, float(low), float(at), float(high))
             if column.kind == ZERO_MISSING:
                 near = [float(np.nextafter(np.float32(ZERO), np.float32(side))) for side in (0, 1)]
-                values = [0.0, -0.0, 1e-36, np.float32(ZERO), *near]
+                values = [0.0, -0.0, 1e-36, float(np.float32(ZERO)), *near]
                 found["nearly zero"].add(row, feature, *values, *(-value for value in values))
             elif abs(at) < 1e-30:
                 found["nearly zero"].add(row, feature, 0.0, -0.0)
@@ -130,9 +132,12 @@ class _Maker:
 
     def _base(self) -> Array:
         """A row near thresholds of every feature."""
-        picked = np.array([self.random.choice(pool) for pool in self.pools])
+        row = self.random.standard_normal(self.ensemble.features)
+        picked = np.array([self.random.choice(self.pools[number]) for number in self.numbers.tolist()])
         width = np.maximum(np.abs(picked), 1e-3) * self.random.choice(SPREAD, len(picked))
-        return np.where(self.category, picked, picked + self.random.standard_normal(len(picked)) * width)
+        moved = picked + self.random.standard_normal(len(picked)) * width
+        row[self.numbers] = np.where(self.category, picked, moved)
+        return row
 
     def _row(self, sides: dict[int, _Side]) -> Array:
         row = self._base()
@@ -167,7 +172,7 @@ def _paths(tree: Tree, ensemble: Ensemble) -> Iterator[tuple[int, dict[int, _Sid
         if column < 0:
             continue
         yield node, sides
-        feature = ensemble.columns[column].feature
+        feature = ensemble.column(column).feature
         before = sides.get(feature, _Side())
         if tree.mode[node] == MEMBER:
             members = tree.members[node]

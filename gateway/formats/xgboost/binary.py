@@ -76,7 +76,7 @@ def parse(data: bytes) -> dict[str, Any]:
     if data[:4] == b"binf":
         reader.at = 4
     head = reader.take(LEARNER, "the head")
-    base_score, features, classes, attributes, metrics, major, minor = struct.unpack_from("<fIiiiII", head)
+    base_score, features, classes, attributes, _, major, minor = struct.unpack_from("<fIiiiII", head)
     objective, booster = reader.text("the objective"), reader.text("the booster")
     if booster == "gblinear":
         model: dict[str, Any] = {"name": booster, "model": _linear(reader)}
@@ -131,7 +131,7 @@ def _objective(objective: str, classes: int, attributes: dict[str, str]) -> dict
 
 def _trees(reader: _Reader) -> dict[str, Any]:
     head = struct.unpack_from("<iiiiqii", reader.take(GBTREE, "the head of the trees"))
-    count, parallel, _, _, buffer, _, vector = head
+    count, parallel, _, _, _, _, vector = head
     if not 0 <= count <= MAX_TREES or vector < 0:
         raise CorruptModel(f"the head of the trees says {count} trees and leaves of {vector} values.")
     trees = [_tree(reader, number) for number in range(count)]
@@ -187,7 +187,7 @@ def _dropped(reader: _Reader) -> list[float]:
 def _linear(reader: _Reader) -> dict[str, Any]:
     reader.take(GBLINEAR, "the head of the weights")
     count = reader.count("the weights", len(reader.data) // 4)
-    return {"weights": reader.array("<f4", count, "the weights").tolist(), "boosted_rounds": "0"}
+    return {"weights": reader.array("<f4", count, "the weights").tolist(), "boosted_rounds": 0}
 
 
 def _attributes(reader: _Reader) -> dict[str, str]:

@@ -20,7 +20,7 @@ from gateway.graph.builder import GraphBuilder
 from gateway.graph.ensemble import DOMAINS, columns_of, emit, emit_leaves
 
 LARGEST = 88.7  # XGBoost: e to more than this is not taken
-HALF = np.float32(0.5)
+HALF = np.array(0.5, np.float32)
 
 
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
@@ -90,9 +90,7 @@ def _answers(
     return spec, answers
 
 
-def _of_objective(
-    graph: GraphBuilder, model: Model, margins: str, many: tuple[int | None, ...]
-) -> dict[str, Answer]:
+def _of_objective(graph: GraphBuilder, model: Model, margins: str, many: tuple[int | None, ...]) -> dict[str, Answer]:
     """By name; in float64 until the last step, which is XGBoost's own dtype."""
     kind = model.answer
     if kind == SOFTMAX:
@@ -103,16 +101,16 @@ def _of_objective(
             LABEL: Answer(lambda: best, "int64", (None,)),
         }
     if kind == STEP:
-        over = graph.node("Greater", [margins, graph.constant("nought", np.float64(0))])
+        over = graph.node("Greater", [margins, graph.constant("nought", np.array(0, np.float64))])
         step = graph.node("Cast", [over], to=7)
         return {LABEL: Answer(lambda: _flat(graph, step, model.groups), "int64", many)}
     if kind == SIGMOID:
         # XGBoost cuts the exponent there: without it the smallest answers would be other ones.
-        cut = graph.node("Max", [margins, graph.constant("lowest", np.float64(-LARGEST))])
+        cut = graph.node("Max", [margins, graph.constant("lowest", np.array(-LARGEST, np.float64))])
         answer = graph.node("Cast", [graph.node("Sigmoid", [cut])], name="share", to=1)
         if not model.classes or model.groups > 1:
             return {PREDICTIONS: Answer(lambda: _flat(graph, answer, model.groups), "float32", many)}
-        rest = graph.node("Sub", [graph.constant("one", np.float32(1)), answer], name="rest")
+        rest = graph.node("Sub", [graph.constant("one", np.array(1, np.float32)), answer], name="rest")
         both = graph.node("Concat", [rest, answer], name="shares", axis=1)
         over = graph.node("Cast", [graph.node("Greater", [answer, graph.constant("half", HALF)])], to=7)
         return {
@@ -136,7 +134,7 @@ def _linear(graph: GraphBuilder, features: str, model: Model) -> str:
     """A weight each; what is missing adds nothing."""
     assert model.weights is not None
     missing = graph.node("IsNaN", [features])
-    there = graph.node("Where", [missing, graph.constant("nothing", np.float32(0)), features])
+    there = graph.node("Where", [missing, graph.constant("nothing", np.array(0, np.float32)), features])
     wide = graph.node("Cast", [there], to=11)
     product = graph.node("MatMul", [wide, graph.constant("weights", model.weights[:-1])])
     return graph.node("Add", [product, graph.constant("bias", model.weights[-1:])])

@@ -20,7 +20,7 @@ import numpy as np
 from gateway.core.dtypes import Array
 from gateway.errors import ConversionError, CorruptModel
 from gateway.formats.xgboost import binary, ubj
-from gateway.graph.ensemble import CATEGORY, LT, MEMBER, PLAIN, Column, Ensemble, Tree, checked
+from gateway.graph.ensemble import CATEGORY, LT, MEMBER, Column, Ensemble, Tree, checked
 
 IDENTITY, SIGMOID, EXP, SOFTMAX, STEP = "identity", "sigmoid", "exp", "softmax", "step"
 OBJECTIVES = {  # objective -> (answer from the sum, base score's own inverse)
@@ -28,7 +28,7 @@ OBJECTIVES = {  # objective -> (answer from the sum, base score's own inverse)
     "reg:squaredlogerror": (IDENTITY, IDENTITY), "reg:pseudohubererror": (IDENTITY, IDENTITY),
     "reg:absoluteerror": (IDENTITY, IDENTITY), "reg:quantileerror": (IDENTITY, IDENTITY),
     "reg:expectileerror": (IDENTITY, IDENTITY),
-    "reg:logistic": (SIGMOID, SIGMOID), "binary:logistic": (SIGMOID, SIGMOID), "binary:logitraw": (IDENTITY, SIGMOID),
+    "reg:logistic": (SIGMOID, SIGMOID), "binary:logistic": (SIGMOID, SIGMOID), "binary:logitraw": (IDENTITY, IDENTITY),
     "binary:hinge": (STEP, IDENTITY), "multi:softmax": (SOFTMAX, IDENTITY), "multi:softprob": (SOFTMAX, IDENTITY),
     "rank:pairwise": (IDENTITY, IDENTITY), "rank:ndcg": (IDENTITY, IDENTITY), "rank:map": (IDENTITY, IDENTITY),
     "count:poisson": (EXP, EXP), "reg:gamma": (EXP, EXP), "reg:tweedie": (EXP, EXP), "survival:cox": (EXP, EXP),
@@ -40,7 +40,7 @@ CATEGORIES = 16777216.0  # what XGBoost takes for a category lies in [0, this)
 
 @dataclass(frozen=True)
 class Model:
-    """`base` is (groups,), what is added to the sums. `weights` (features + 1, groups) of a linear booster, else None."""
+    """`base` is (groups,), what is added to the sums. `weights` is (features + 1, groups) of a linear booster."""
 
     version: str
     booster: str
@@ -70,7 +70,7 @@ def document(path: Path) -> tuple[dict[str, Any], bool]:
     data = path.read_bytes()
     old = False
     try:
-        if data[:2] == b"{L" or data[:1] == b"{" and data[1:2] in (b"i", b"U", b"I", b"l", b"$", b"#"):
+        if data[:2] == b"{L" or (data[:1] == b"{" and data[1:2] in (b"i", b"U", b"I", b"l", b"$", b"#")):
             found = ubj.parse(data)
         elif data.lstrip()[:1] == b"{":
             found = json.loads(data)
@@ -78,6 +78,8 @@ def document(path: Path) -> tuple[dict[str, Any], bool]:
             found, old = binary.parse(data), True
     except CorruptModel as error:
         raise CorruptModel(f"{path.name} is broken: {error.message}", hint="Save or copy the model again.") from None
+    except ConversionError as error:
+        raise ConversionError(f"{path.name}: {error.message}", hint=error.hint) from None
     except (ValueError, RecursionError) as error:
         raise CorruptModel(f"{path.name} is not whole JSON: {error}.", hint="Save or copy the model again.") from None
     if not isinstance(found, dict):
@@ -112,12 +114,14 @@ def _model(found: Mapping[str, Any], old: bool, file: str) -> Model:
     if not 0 < features <= 1 << 24 or groups > 1 << 16:
         raise CorruptModel(f"{file} says that it has {features} features and {groups} groups.")
     kinds = tuple(str(kind) for kind in learner.get("feature_types") or ())
-    weights, ensemble = None, Ensemble(features, tuple(map(Column, range(features))), (), groups)
+    base = _base(parameters["base_score"], objective, groups, file)
+    weights, ensemble = None, Ensemble(features, (), groups)
     if name == "gblinear":
         weights = np.array(booster["model"]["weights"], np.float64)
         if weights.size != (features + 1) * groups:
             raise CorruptModel(f"{file} has {weights.size} weights; expected {features + 1} times {groups}.")
         weights = weights.reshape(features + 1, groups)
+        base[:] = base[0]  # XGBoost's linear booster adds the first one to every group
     elif name == "gbtree":
         ensemble = _ensemble(booster["model"], features, groups, None, file)
     elif name == "dart":
@@ -131,7 +135,7 @@ def _model(found: Mapping[str, Any], old: bool, file: str) -> Model:
         objective=objective,
         features=features,
         groups=groups,
-        base=_base(parameters["base_score"], objective, groups, file),
+        base=base,
         ensemble=ensemble,
         weights=weights,
         names=tuple(str(each) for each in learner.get("feature_names") or ()),
@@ -178,13 +182,14 @@ def _ensemble(model: Mapping[str, Any], features: int, groups: int, dropped: Any
     parsed = [_arrays(tree, number, file) for number, tree in enumerate(trees)]
     categorical = sorted({int(f) for arrays in parsed for f in arrays["split"][arrays["categorical"]]})
     extra = {feature: features + place for place, feature in enumerate(categorical)}
-    columns = [Column(n, PLAIN) for n in range(features)]
-    columns += [Column(feature, CATEGORY, 0.0, CATEGORIES) for feature in categorical]
+    columns = tuple(Column(feature, CATEGORY, 0.0, CATEGORIES) for feature in categorical)
     made = []
     for number, arrays in enumerate(parsed):
         weight = 1.0 if dropped is None else float(dropped[number])
-        made.append(_tree(arrays, info[number], weight, extra, features, len(columns), f"{file}: tree {number}"))
-    return Ensemble(features, tuple(columns), tuple(made), groups)
+        made.append(
+            _tree(arrays, info[number], weight, extra, features, features + len(columns), f"{file}: tree {number}")
+        )
+    return Ensemble(features, tuple(made), groups, columns)
 
 
 def _arrays(tree: Mapping[str, Any], number: int, file: str) -> dict[str, Any]:

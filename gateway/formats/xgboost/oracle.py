@@ -35,7 +35,7 @@ class XGBoostOracle(Oracle):
 
     def __init__(self, path: Path, signature: Signature, options: ModelOptions) -> None:
         need("xgboost", "XGBoost")
-        import xgboost  # noqa: TID251  its own Environment
+        import xgboost
 
         from gateway.formats.xgboost.model import document
 
@@ -74,11 +74,11 @@ class XGBoostOracle(Oracle):
         if self._objective == "multi:softmax":  # its answer is the class; shares are of the margins, as softprob has it
             margins = np.asarray(booster.predict(data, output_margin=True), np.float32)
             high = np.exp(margins - margins.max(axis=1, keepdims=True))
-            shares = (high / high.sum(axis=1, keepdims=True)).astype(np.float32)
-            return shares if name == PROBABILITIES else answer.astype(np.int64)
+            shares = np.asarray(high / high.sum(axis=1, keepdims=True), np.float32)
+            return shares if name == PROBABILITIES else np.asarray(answer, np.int64)
         if name == PROBABILITIES:
             return answer if answer.ndim == 2 else np.stack([np.float32(1) - answer, answer], axis=1)
         assert name == LABEL, name
         if answer.ndim == 2:
-            return answer.argmax(axis=1).astype(np.int64)
-        return (answer > 0.5).astype(np.int64)
+            return np.asarray(answer.argmax(axis=1), np.int64)
+        return np.asarray(answer > 0.5, np.int64)

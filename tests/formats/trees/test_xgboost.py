@@ -1,0 +1,87 @@
+"""XGBoost: every leaf is the library's, at, below and above each threshold, for NaN and for unseen categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.formats.trees.table import Row, check, run_table
+
+ALL = ("predictions", "margins", "leaves")
+CLASSES = ("probabilities", "label", "margins", "leaves")
+TRAIN = "xgboosts:train"
+ROWS = {
+    "squared error, JSON": Row(TRAIN, {}, outputs=ALL),
+    "logistic, UBJSON: base_score is a probability": Row(
+        TRAIN, {"objective": "binary:logistic", "target": "binary", "file": "m.ubj", "base_score": 0.3}, outputs=CLASSES
+    ),
+    "softprob: base_score is a list of margins": Row(
+        TRAIN, {"objective": "multi:softprob", "target": "classes", "num_class": 4}, outputs=CLASSES
+    ),
+    "softmax answers the class": Row(
+        TRAIN, {"objective": "multi:softmax", "target": "classes", "num_class": 4, "file": "m.ubj"}, outputs=CLASSES
+    ),
+    "hinge answers 0 or 1": Row(
+        TRAIN, {"objective": "binary:hinge", "target": "binary"}, outputs=("label", "margins", "leaves")
+    ),
+    "logitraw: base_score is added as it is": Row(
+        TRAIN, {"objective": "binary:logitraw", "target": "binary", "base_score": 0.3}, outputs=ALL
+    ),
+    "poisson answers the exponential": Row(TRAIN, {"objective": "count:poisson", "target": "counts"}, outputs=ALL),
+    "accelerated failure time": Row(TRAIN, {"objective": "survival:aft", "target": "counts"}, outputs=ALL),
+    "ranking": Row(
+        TRAIN, {"objective": "rank:ndcg", "target": "classes", "groups": [250, 250], "file": "m.ubj"}, outputs=ALL
+    ),
+    "dart: dropped trees weigh less": Row(
+        TRAIN,
+        {"booster": "dart", "rate_drop": 0.4, "objective": "binary:logistic", "target": "binary"},
+        outputs=CLASSES,
+    ),
+    "a linear booster: what is missing adds nothing": Row(
+        TRAIN,
+        {"booster": "gblinear", "objective": "multi:softprob", "target": "classes", "num_class": 4},
+        outputs=("probabilities", "label", "margins"),
+    ),
+    "random forest: parallel trees": Row(
+        TRAIN,
+        {"num_parallel_tree": 12, "subsample": 0.7, "colsample_bynode": 0.7, "learning_rate": 1, "rounds": 1},
+        outputs=ALL,
+    ),
+    "one tree for several targets: leaves are vectors": Row(
+        TRAIN,
+        {"multi_strategy": "multi_output_tree", "target": "several", "file": "m.ubj"},
+        outputs=("predictions", "margins"),
+    ),
+    "a tree for each target": Row(TRAIN, {"target": "several"}, outputs=ALL),
+    "categories: sets, one against the rest, unseen and odd ones": Row(
+        TRAIN, {"categories": True, "max_cat_to_onehot": 5, "missing": 0.0}, outputs=ALL
+    ),
+    "quantiles": Row(
+        TRAIN, {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]}, outputs=("predictions", "margins")
+    ),
+    "early stopping: all trees answer, and it is said": Row(
+        "xgboosts:early", {}, outputs=CLASSES, warning="best_iteration"
+    ),
+    "categories that were texts": Row("xgboosts:frame", {}, outputs=CLASSES, warning="were texts"),
+    "the binary form, of 2.1": Row(file="old/logistic.model", outputs=CLASSES, judge="given the binary file as JSON"),
+    "the binary form before 1.0: base_score is stored as it is added": Row(
+        file="old/logistic-0.90.model", outputs=CLASSES
+    ),
+    "the binary form before 1.0, several classes": Row(file="old/softprob-0.90.model", outputs=CLASSES),
+    "the binary form before 1.0, gamma": Row(file="old/gamma-0.90.model", outputs=ALL),
+    "the binary form, several classes": Row(file="old/softprob.model", outputs=CLASSES),
+    "the binary form, dart": Row(file="old/dart.model", outputs=CLASSES),
+    "the binary form, linear": Row(file="old/linear.model", outputs=("predictions", "margins")),
+    "the binary form, poisson": Row(file="old/poisson.model", outputs=ALL),
+}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, Any]]:
+    return run_table(ROWS, "xgboost")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_leaves(found: dict[str, dict[str, Any]], name: str) -> None:
+    check(ROWS[name], found[name])
