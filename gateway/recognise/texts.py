@@ -77,8 +77,9 @@ def lines(blob: Blob) -> Iterator[Finding]:
 
 
 def _lightgbm(blob: Blob, head: bytes, version: str) -> Iterator[Finding]:
-    objective = re.search(rb"^objective=(\S+)", head, re.M)
-    said = f"first line 'tree', then version={version}" + (f", objective {objective[1].decode()}" if objective else "")
+    found = re.search(rb"^objective=(\S+)", head, re.M)
+    objective = f", objective {found[1].decode('utf-8', 'replace')}" if found else ""
+    said = f"first line 'tree', then version={version}{objective}"
     finding = Finding("lightgbm", version, 1.0, said)
     yield finding if b"end of trees" in blob.tail(1 << 18) else finding.cut("it has no 'end of trees'")
 
@@ -193,6 +194,9 @@ def _text_kinds(blob: Blob, found: textproto.Keys) -> Iterator[Finding]:
             said = f"{found.counts[old]} text messages '{old}', the first of type {found.found[f'{old}.type']}"
             version = "prototxt, V1" if old == "layers" else "prototxt"
             yield Finding("caffe", version, 1.0, f"{said}; no .caffemodel with it")
+    if found.has("layers.layer") and not found.has("layers.type"):
+        said = f"{found.counts['layers']} text messages 'layers' with 'layer' in them, the oldest form"
+        yield Finding("caffe", "prototxt, V0", 1.0, f"{said}; no .caffemodel with it")
     for kind, version, sure, every, one in _KEYS:
         if not found.has(*every) or (one and not found.any(*one)):
             continue

@@ -29,6 +29,10 @@ SERVED = [
     Sample("Caffe weights, V1 layers", "caffe", {"old.caffemodel": w.V1}, version="V1"),
     Sample("Caffe prototxt alone", "caffe", {"deploy.prototxt": w.PROTOTXT}, version="prototxt"),
     Sample("Caffe prototxt, V1 layers", "caffe", {"a.txt": w.PROTOTXT.replace(b"layer {", b"layers {")}, version="V1"),
+    Sample(
+        "Caffe prototxt, V0 layers", "caffe",
+        {"a.txt": b'input: "d" layers { layer { name: "c" type: "relu" } bottom: "d" top: "c" }\n'}, version="V0",
+    ),
     Sample("Caffe solver", "caffe-solver", {"solver.prototxt": b'net: "train.prototxt"\nbase_lr: 0.01\nmax_iter: 10\n'}),
     Sample(
         "Caffe mean image", "caffe-mean",

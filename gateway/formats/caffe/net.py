@@ -160,13 +160,13 @@ class _Walk:
         self.layers: list[Layer] = []
         self.inputs: list[Input] = []
         self.now: dict[str, int] = {}  # blob -> its tensor, a number
-        self.blob_of: list[tuple[str, str]] = []  # tensor -> blob, layer
+        self.blob_of: list[tuple[str, str | None]] = []  # tensor -> blob, layer; None for an input
         self.read: set[int] = set()
         self.bottoms: list[tuple[int, ...]] = []
         self.tops: list[tuple[int, ...]] = []
         self.left_out: list[str] = []
 
-    def make(self, blob: str, layer: str) -> int:
+    def make(self, blob: str, layer: str | None) -> int:
         self.blob_of.append((blob, layer))
         self.now[blob] = len(self.blob_of) - 1
         return self.now[blob]
@@ -179,7 +179,7 @@ class _Walk:
                     f"{self.file}: layer {layer!r} reads {blob!r}, which no layer before it makes; there are {there}."
                 )
             self.inputs.append(Input(blob, None, "no layer of the file makes it"))
-            self.make(blob, "")
+            self.make(blob, None)
         return self.now[blob]
 
     def add(self, layer: Message, stored: Mapping[str, tuple[Array, ...]]) -> None:
@@ -225,7 +225,7 @@ class _Walk:
         for place, top in enumerate(layer.all("top")):
             if top in self.now:
                 raise CorruptModel(f"{self.file}: blob {top!r} is made twice, the second time by layer {name!r}.")
-            self.make(top, "")
+            self.make(top, None)
             shape = shapes[place] if place < len(shapes) else None
             self.inputs.append(Input(top, shape, f"layer {name!r} ({kind})", transform if place == 0 else Message()))
 
@@ -250,12 +250,13 @@ class _Walk:
         for number, (blob, layer) in enumerate(self.blob_of):
             wish = blob
             if last[blob] != number:
-                wish, count = f"{blob}@{layer}" if layer else f"{blob}@input", 2
+                writer, count = "input" if layer is None else layer, 2
+                wish = f"{blob}@{writer}"
                 while wish in taken:
-                    wish, count = f"{blob}@{layer}_{count}", count + 1
+                    wish, count = f"{blob}@{writer}_{count}", count + 1
                 taken.add(wish)
             names.append(wish)
-        first = [number for number, (_, layer) in enumerate(self.blob_of) if not layer]
+        first = [number for number, (_, layer) in enumerate(self.blob_of) if layer is None]
         self.inputs = [replace(each, name=names[n]) for each, n in zip(self.inputs, first, strict=True)]
         return names
 

@@ -26,7 +26,7 @@ from gateway.formats.caffe.net import Layer, Net, needed, read
 JUDGED = (
     "Convolution", "Deconvolution", "InnerProduct", "Pooling", "ReLU", "PReLU", "ELU", "Sigmoid", "TanH", "AbsVal",
     "BNLL", "Power", "Dropout", "BatchNorm", "Scale", "LRN", "MVN", "Eltwise", "Concat", "Slice", "Flatten", "Reshape",
-    "Softmax", "Crop", "Permute", "Normalize", "ShuffleChannel", "ReLU6",
+    "Softmax", "Crop", "Permute", "Normalize", "PriorBox", "ShuffleChannel", "ROIPooling", "ReLU6",
 )  # fmt: skip
 """Layers that OpenCV computes as Caffe does, but for what LACKING says."""
 
@@ -140,8 +140,24 @@ def _batch_norm(layer: Layer) -> str:
     return "divides by a factor of 0" if layer.blobs and not layer.blobs[-1].any() else ""
 
 
+def _prior_box(layer: Layer) -> str:
+    param = layer.param("prior_box_param")
+    if not {"clip", "variance"} <= set(param) or len(param.all("variance")) != 4:
+        return "has no defaults for clip and four variances"
+    if {"img_size", "img_h", "img_w"} & set(param):
+        return "reads the picture's own size"
+    sizes = [*param.all("min_size"), *param.all("max_size")]
+    if len(param.all("min_size")) > 1 or any(size != int(size) for size in sizes):
+        return "takes one size, and not cut to a whole number"
+    ratios = [1.0, *param.all("aspect_ratio")]
+    if len({round(max(ratio, 1 / ratio), 5) for ratio in ratios if ratio}) < len(ratios):
+        return "repeats ratios"
+    return "takes one step" if {"step_h", "step_w"} & set(param) else ""
+
+
 OTHERWISE: dict[str, Callable[[Layer], str]] = {
     "Pooling": _pooling, "LRN": _lrn, "Slice": _slice, "Convolution": _convolution, "BatchNorm": _batch_norm,
+    "PriorBox": _prior_box,
     "InnerProduct": lambda layer: (
         "ignores transpose" if layer.param("inner_product_param").last("transpose", False)
         else "has only positive axes" if layer.param("inner_product_param").last("axis", 1) < 0 else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import shutil
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -92,3 +95,66 @@ def judge(job: Any) -> dict[str, Any]:
         except Exception as error:
             found[row["name"]] = {"opencv": f"{type(error).__name__}: {str(error).strip()[-300:]}"}
     return found
+
+
+def signatures(job: Any) -> dict[str, Any]:
+    """`rows`: [{"name", "folder", "options"}] -> name -> what the conversion says, or the error."""
+    found: dict[str, Any] = {}
+    for number, row in enumerate(job.arguments["rows"]):
+        out = job.out / f"{number:04}"
+        out.mkdir()
+        source, options = source_of(Path(row["folder"])), ModelOptions.from_json(row["options"])
+        try:
+            match = FORMAT.match(source)
+            assert match is not None
+            made = FORMAT.convert(source, match, options, "onnx", out)
+            FORMAT.inspect(source, match, options)
+        except GatewayError as error:
+            found[row["name"]] = {"error": type(error).__name__, "message": error.message}
+            continue
+        signature = made.signatures[0]
+        facts = "\n".join(f"{fact.what} {fact.value} {fact.source}" for fact in made.facts)
+        found[row["name"]] = {
+            "inputs": [f"{spec.name}{list(spec.shape or ())}" for spec in signature.inputs],
+            "outputs": [f"{spec.name}{list(spec.shape or ())}" for spec in signature.outputs],
+            "facts": facts + "".join(f"\nunused {name}" for name in made.unused),
+            "warnings": "\n".join(made.warnings), "preprocess": signature.preprocess,
+        }  # fmt: skip
+    return found
+
+
+def damage(job: Any) -> dict[str, Any]:
+    """Cut and bit-flip each file of `folder` in turn: how each ended."""
+    folder, endings, slowest = Path(job.arguments["folder"]), dict[str, str](), 0.0
+    dice = random.Random(11)
+    for name in sorted(path.name for path in folder.iterdir()):
+        whole = (folder / name).read_bytes()
+        cases = {
+            f"{name} cut at {size}": whole[:size] for size in np.linspace(0, len(whole) - 1, 64, dtype=int).tolist()
+        }
+        while len(cases) < 264:
+            at, bit = dice.randrange(len(whole)), dice.randrange(8)
+            cases[f"{name} byte {at} bit {bit}"] = whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]
+        for case, data in cases.items():
+            started = time.monotonic()
+            endings[case] = _one(job.out / "damaged", folder, name, data)
+            slowest = max(slowest, time.monotonic() - started)
+    return {"endings": endings, "slowest": slowest}
+
+
+def _one(root: Path, folder: Path, name: str, data: bytes) -> str:
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(folder, root / "in")
+    (root / "out").mkdir()
+    (root / "in" / name).write_bytes(data)
+    source = source_of(root / "in")
+    match = FORMAT.match(source)
+    if match is None:
+        return "not recognised"
+    try:
+        FORMAT.convert(source, match, ModelOptions(), "auto", root / "out")
+    except GatewayError as error:
+        return f"a bug of ours: {error.message}" if "breaks" in error.message else type(error).__name__
+    except Exception as error:
+        return f"a bug of ours: {type(error).__name__}: {error}"
+    return "converted"

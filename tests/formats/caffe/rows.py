@@ -38,6 +38,45 @@ def one(kind: str, param: str = "", inputs: Any = (SPREAD,), blobs: Any = (), **
 STATS: list[Shaped] = [np.asarray([2, -1, 4, 0.5]), np.asarray([3, 1, 2, 8]), np.asarray([4])]
 LINES: list[Shaped] = [np.asarray([1.5, -2, 0.5, 3]), np.asarray([0.3, 1, -1, 2])]
 
+CONT = np.asarray([[0, 0], [1, 1], [1, 0], [1, 1]])
+ROIS = np.asarray([[0, 0, 0, 9, 11], [1, 2, 1, 7, 8], [0, 3, 5, 3, 5], [1, 1, 3, 8, 5]])
+
+
+def prior(*, opencv: bool = True, refused: str = "", **param: Any) -> Case:
+    if opencv:  # which has no defaults of its own
+        param = {"clip": False, "variance": [0.1, 0.15, 0.2, 0.25]} | param
+    return Case("PriorBox", {"prior_box_param": param}, ((1, 2, 3, 4), (1, 3, 61, 92)), opencv=opencv, refused=refused)
+
+
+def _priors(count: int) -> np.ndarray:
+    """(1, 2, 4 count): boxes that overlap, and variances."""
+    random = np.random.default_rng(5)
+    low = random.uniform(0.1, 0.5, (count, 2))
+    boxes = np.concatenate([low, low + random.uniform(0.2, 0.4, (count, 2))], axis=1)
+    return np.stack([boxes.reshape(-1), np.tile([0.1, 0.1, 0.2, 0.2], count)])[None]
+
+
+def detection(*, located: int = 1, refused: str = "", **param: Any) -> Case:
+    count, classes = 24, 3
+    scores = np.random.default_rng(6).uniform(0, 1, (2, count * classes))
+    param = {"num_classes": classes} | param
+    inputs = ((2, count * 4 * located), scores, _priors(count))
+    return Case("DetectionOutput", {"detection_output_param": param}, inputs, opencv=False, refused=refused)
+
+
+def proposal(*, numbers: int = 9, tops: int = 1, refused: str = "", **param: Any) -> Case:
+    scores = np.random.default_rng(7).uniform(0, 1, (1, 2 * numbers, 4, 5))
+    offsets = np.random.default_rng(8).standard_normal((1, 4 * numbers, 4, 5)) * 0.2
+    inputs = (scores, offsets, np.asarray([[60, 75, 1.5]]))
+    return Case("Proposal", {"proposal_param": param}, inputs, tops=tops, opencv=False, refused=refused)
+
+
+def lstm(*, static: bool = False, refused: str = "", **param: Any) -> Case:
+    inputs: list[Shaped] = [(4, 2, 5), CONT, *([(2, 6)] if static else [])]
+    blobs: list[Shaped] = [(12, 5), (12,), *([(12, 6)] if static else []), (12, 3)]
+    return Case("LSTM", {"recurrent_param": {"num_output": 3} | param}, inputs, blobs, opencv=False, refused=refused)
+
+
 CASES: dict[str, Case] = {
     # Convolution
     "convolution": conv(),
@@ -490,6 +529,76 @@ CASES: dict[str, Case] = {
         opencv=False,
         bottoms=["p", "m"],
         before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
+    ),
+    # Detection
+    "prior box": prior(min_size=30.0),
+    "prior box, one variance of 0.1 by default, clip false": prior(min_size=30.0, opencv=False),
+    "prior box, trap: sizes are cut to whole numbers": prior(min_size=30.7, max_size=61.9, opencv=False),
+    "prior box, max_size, ratios, flip": prior(min_size=30.0, max_size=60.0, aspect_ratio=[2.0, 3.0]),
+    "prior box, ratios that are there already": prior(min_size=30.0, aspect_ratio=[1.0, 2.0, 0.5, 2.0], opencv=False),
+    "prior box, no flip, clip": prior(min_size=30.0, max_size=60.0, aspect_ratio=[2.0], flip=False, clip=True),
+    "prior box, one variance": prior(min_size=30.0, variance=0.2, opencv=False),
+    "prior box, img_size, step, offset": prior(min_size=30.0, img_size=100, step=16.0, offset=0.25, opencv=False),
+    "prior box, step, offset": prior(min_size=30.0, step=16.0, offset=0.25),
+    "prior box, img_h, step_w": prior(min_size=30.0, img_h=80, img_w=120, step_h=16.0, step_w=20.0, opencv=False),
+    "prior box, several sizes": prior(min_size=[20.0, 40.0], max_size=[30.0, 50.0], aspect_ratio=[2.0], opencv=False),
+    "prior box, fewer max_size": prior(min_size=[20.0, 40.0], max_size=[30.0], refused="2 min_size and 1 max_size"),
+    "detection, CENTER_SIZE": detection(code_type=Word("CENTER_SIZE"), confidence_threshold=0.2),
+    "detection, CORNER by default": detection(confidence_threshold=0.2),
+    "detection, CORNER_SIZE": detection(code_type=Word("CORNER_SIZE"), confidence_threshold=0.2),
+    "detection, variance in the target": detection(
+        code_type=Word("CENTER_SIZE"), confidence_threshold=0.2, variance_encoded_in_target=True
+    ),
+    "detection, trap: top_k before, keep_top_k after": detection(
+        code_type=Word("CENTER_SIZE"),
+        nms_param={"nms_threshold": 0.45, "top_k": 9},
+        keep_top_k=7,
+        confidence_threshold=0.2,
+    ),
+    "detection, keep_top_k of more": detection(code_type=Word("CENTER_SIZE"), keep_top_k=400, confidence_threshold=0.2),
+    "detection, nms_threshold": detection(
+        code_type=Word("CENTER_SIZE"), nms_param={"nms_threshold": 0.1}, confidence_threshold=0.2
+    ),
+    "detection, another background": detection(
+        code_type=Word("CENTER_SIZE"), background_label_id=2, confidence_threshold=0.2
+    ),
+    "detection, no background": detection(
+        code_type=Word("CENTER_SIZE"), background_label_id=-1, confidence_threshold=0.2
+    ),
+    "detection, a box for each class": detection(
+        located=3, code_type=Word("CENTER_SIZE"), confidence_threshold=0.2, share_location=False
+    ),
+    "detection, trap: nothing found": detection(code_type=Word("CENTER_SIZE"), confidence_threshold=1.5),
+    "detection without a threshold": detection(code_type=Word("CENTER_SIZE"), nms_param={"top_k": 5}),
+    "detection, eta": detection(nms_param={"eta": 0.9}, refused="nms_param.eta"),
+    "detection, other numbers of classes": detection(num_classes=5, refused="its boxes and classes make"),
+    "roi pooling": Case(
+        "ROIPooling", {"roi_pooling_param": {"pooled_h": 3, "pooled_w": 2, "spatial_scale": 0.5}}, (X, ROIS)
+    ),
+    "proposal": proposal(pre_nms_topn=60, post_nms_topn=20, min_size=4),
+    "proposal with scores": proposal(tops=2, pre_nms_topn=60, post_nms_topn=20, min_size=4),
+    "proposal, trap: small ones are dropped": proposal(min_size=60, post_nms_topn=1000),
+    "proposal, ratios, scales, stride": proposal(
+        numbers=2, ratio=[0.7, 1.9], scale=4.0, feat_stride=8, base_size=10, min_size=2, nms_thresh=0.5
+    ),
+    "proposal, other channels": proposal(numbers=8, refused="channels, its 9 boxes a place 2 each"),
+    # Steps in time
+    "LSTM": lstm(),
+    "LSTM with a static input": lstm(static=True),
+    "LSTM, exposed": lstm(expose_hidden=True, refused="expose_hidden"),
+    "RNN": Case(
+        "RNN",
+        {"recurrent_param": {"num_output": 3}},
+        ((4, 2, 5), CONT),
+        [(3, 5), (3,), (3, 3), (3, 3), (3,)],
+        opencv=False,
+    ),
+    "RNN with a static input": Case(
+        "RNN",
+        {"recurrent_param": {"num_output": 3}},
+        ((4, 2, 5), CONT, (2, 6)),
+        [(3, 5), (3,), (3, 6), (3, 3), (3, 3), (3,)],
+        opencv=False,
     ),
     "dummy data": Case(
         "Eltwise",
