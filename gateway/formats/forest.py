@@ -10,9 +10,12 @@ Rule 2: without a wish of the owner margins and leaves are not answered; [[outpu
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.names import did_you_mean
@@ -86,6 +89,25 @@ def own_names(signature: Signature, options: ModelOptions) -> dict[str, str]:
     """Public name -> own name of each output of a signature, for a judge."""
     aliases = {option.name: option.own_name for option in options.outputs}
     return {spec.name: aliases.get(spec.name, spec.name) for spec in signature.outputs}
+
+
+def single(graph: GraphBuilder, tensor: str, groups: int, name: str) -> str:
+    """As float32, and without an axis of one."""
+    return flat(graph, graph.node("Cast", [tensor], name=name, to=1), groups)
+
+
+def flat(graph: GraphBuilder, tensor: str, groups: int) -> str:
+    """(rows, 1) -> (rows)."""
+    return tensor if groups > 1 else graph.node("Squeeze", [tensor, graph.constant("last", np.array([1], np.int64))])
+
+
+def need(package: str, title: str) -> None:
+    """For judges. Errors: ConversionError where the package is not in this Environment."""
+    if importlib.util.find_spec(package) is None:
+        raise ConversionError(
+            f"{title} is judged by itself, in Environment 'trees', which is not built",
+            hint="gateway doctor --install trees",
+        )
 
 
 def listed(names: Sequence[str]) -> str:

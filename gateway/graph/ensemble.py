@@ -27,7 +27,7 @@ ML_OPSET = 5
 DOMAINS = {ML: ML_OPSET}
 LE, LT, MEMBER = 0, 1, 6  # BRANCH_LEQ, BRANCH_LT, BRANCH_MEMBER of TreeEnsemble
 PLAIN, ZERO_MISSING, CATEGORY = "plain", "zero missing", "category"
-ZERO = 1e-35  # LightGBM: what is not farther from 0 counts as 0
+ZERO = float(np.float32(1e-35))  # LightGBM: what is not farther from 0 counts as 0
 
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
@@ -79,7 +79,8 @@ class Tree:
 class Ensemble:
     """Trees over the columns of one input, `features` of them, and behind these `extra` ones; targets count from 0.
 
-    `rounded`: features are rounded to float32 first, as scikit-learn does it.
+    `rounded`: features are rounded to float32 first, as scikit-learn does it. `snapped`: what is nearly 0 is 0 first,
+    as LightGBM does it.
     """
 
     features: int
@@ -87,6 +88,7 @@ class Ensemble:
     targets: int = 1
     extra: tuple[Column, ...] = ()
     rounded: bool = False
+    snapped: bool = False
 
     def column(self, place: int) -> Column:
         return Column(place) if place < self.features else self.extra[place - self.features]
@@ -148,18 +150,24 @@ def columns_of(graph: GraphBuilder, features: str, ensemble: Ensemble, *, single
     if ensemble.rounded and not single:
         features = graph.node("Cast", [features], name="features_float32", to=1)
     wide = graph.node("Cast", [features], name="features_float64", to=11)
+    if ensemble.snapped:
+        wide = _where_zero(graph, wide, 0.0)
     parts = [wide]
     for kind, place in _runs(ensemble.extra):
         index = graph.constant("columns", np.array([column.feature for column in place], np.int64))
         part = graph.node("Gather", [wide, index], name=f"columns_{kind.replace(' ', '_')}", axis=1)
         if kind == ZERO_MISSING:
-            small = graph.constant("zero", np.array(ZERO, np.float64))
-            near = graph.node("LessOrEqual", [graph.node("Abs", [part]), small])
-            part = graph.node("Where", [near, graph.constant("missing", np.array(np.nan, np.float64)), part])
+            part = _where_zero(graph, part, np.nan)
         elif kind == CATEGORY:
             part = _whole(graph, part, place)
         parts.append(part)
     return wide if len(parts) == 1 else graph.node("Concat", parts, name="columns_all", axis=1)
+
+
+def _where_zero(graph: GraphBuilder, tensor: str, value: float) -> str:
+    small = graph.constant("zero", np.array(ZERO, np.float64))
+    near = graph.node("LessOrEqual", [graph.node("Abs", [tensor]), small])
+    return graph.node("Where", [near, graph.constant("instead", np.array(value, np.float64)), tensor])
 
 
 def _runs(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:

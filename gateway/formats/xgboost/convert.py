@@ -83,7 +83,9 @@ def _answers(
     margins = graph.node("Add", [sums, graph.constant("base_score", model.base[None])], name="margins_float64")
     many = (None, model.groups) if model.groups > 1 else (None,)
     answers = _of_objective(graph, model, margins, many)
-    answers[MARGINS] = Answer(lambda: _single(graph, margins, model.groups, "margins_float32"), "float32", many, False)
+    answers[MARGINS] = Answer(
+        lambda: forest.single(graph, margins, model.groups, "margins_float32"), "float32", many, False
+    )
     if model.ensemble.trees:
         width = len(model.ensemble.trees)
         answers[LEAVES] = Answer(lambda: emit_leaves(graph, data, model.ensemble), "int64", (None, width), False)
@@ -103,31 +105,22 @@ def _of_objective(graph: GraphBuilder, model: Model, margins: str, many: tuple[i
     if kind == STEP:
         over = graph.node("Greater", [margins, graph.constant("nought", np.array(0, np.float64))])
         step = graph.node("Cast", [over], to=7)
-        return {LABEL: Answer(lambda: _flat(graph, step, model.groups), "int64", many)}
+        return {LABEL: Answer(lambda: forest.flat(graph, step, model.groups), "int64", many)}
     if kind == SIGMOID:
         # XGBoost cuts the exponent there: without it the smallest answers would be other ones.
         cut = graph.node("Max", [margins, graph.constant("lowest", np.array(-LARGEST, np.float64))])
         answer = graph.node("Cast", [graph.node("Sigmoid", [cut])], name="share", to=1)
         if not model.classes or model.groups > 1:
-            return {PREDICTIONS: Answer(lambda: _flat(graph, answer, model.groups), "float32", many)}
+            return {PREDICTIONS: Answer(lambda: forest.flat(graph, answer, model.groups), "float32", many)}
         rest = graph.node("Sub", [graph.constant("one", np.array(1, np.float32)), answer], name="rest")
         both = graph.node("Concat", [rest, answer], name="shares", axis=1)
         over = graph.node("Cast", [graph.node("Greater", [answer, graph.constant("half", HALF)])], to=7)
         return {
             PROBABILITIES: Answer(lambda: both, "float32", (None, 2)),
-            LABEL: Answer(lambda: _flat(graph, over, 1), "int64", (None,)),
+            LABEL: Answer(lambda: forest.flat(graph, over, 1), "int64", (None,)),
         }
     answer = graph.node("Exp", [margins]) if kind == EXP else margins
-    return {PREDICTIONS: Answer(lambda: _single(graph, answer, model.groups, "answers"), "float32", many)}
-
-
-def _single(graph: GraphBuilder, tensor: str, groups: int, name: str) -> str:
-    return _flat(graph, graph.node("Cast", [tensor], name=name, to=1), groups)
-
-
-def _flat(graph: GraphBuilder, tensor: str, groups: int) -> str:
-    """(rows, 1) -> (rows)."""
-    return tensor if groups > 1 else graph.node("Squeeze", [tensor, graph.constant("last", np.array([1], np.int64))])
+    return {PREDICTIONS: Answer(lambda: forest.single(graph, answer, model.groups, "answers"), "float32", many)}
 
 
 def _linear(graph: GraphBuilder, features: str, model: Model) -> str:

@@ -6,7 +6,6 @@ Rule 1: it reads the file by its own road; only the binary form, which it refuse
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,7 @@ from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
 from gateway.errors import ConversionError
 from gateway.formats.base import Oracle
-from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, own_names
-
-
-def need(package: str, title: str) -> None:
-    """Errors: ConversionError where the package is not in this Environment."""
-    if importlib.util.find_spec(package) is None:
-        raise ConversionError(
-            f"{title} is judged by itself, in Environment 'trees', which is not built",
-            hint="gateway doctor --install trees",
-        )
+from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, need, own_names
 
 
 class XGBoostOracle(Oracle):

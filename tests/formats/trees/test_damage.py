@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import ConversionError
+from gateway.formats.lightgbm import model as lightgbm
 from gateway.formats.xgboost import binary, ubj
 from gateway.formats.xgboost import model as xgboost
 
@@ -95,3 +96,82 @@ def test_refused_by_name(change: dict[str, object], said: str, tmp_path: Path) -
     with pytest.raises(ConversionError, match=said) as caught:
         xgboost.read(path)
     assert "m.json" in caught.value.message
+
+
+LIGHT = """tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=2
+objective=binary sigmoid:1
+feature_names=a b c
+feature_infos=[-1:1] [0:1] 0:1:2
+tree_sizes=10 10
+
+Tree=0
+num_leaves=3
+num_cat=1
+split_feature=0 2
+threshold=0.25 0
+decision_type=10 1
+left_child=1 -1
+right_child=-2 -3
+leaf_value=0.5 -0.25 0.125
+cat_boundaries=0 1
+cat_threshold=5
+is_linear=0
+shrinkage=1
+
+
+Tree=1
+num_leaves=1
+num_cat=0
+split_feature=
+leaf_value=0.5
+is_linear=0
+shrinkage=1
+
+
+end of trees
+
+pandas_categorical:null
+"""
+
+
+def test_lightgbm(tmp_path: Path) -> None:
+    path = tmp_path / "broken.txt"
+    path.write_text(LIGHT)
+    model = lightgbm.read(path)
+    assert (model.objective, model.ensemble.features, len(model.ensemble.trees)) == ("binary", 3, 2)
+    assert model.ensemble.trees[0].members == {1: (0.0, 2.0)}
+    said = []
+    for broken in damaged(LIGHT.encode(), 1):
+        path.write_bytes(broken)
+        try:
+            lightgbm.read(path)
+        except ConversionError as error:
+            said.append(error.message)
+    assert len(said) >= 15
+    assert [message for message in said if "broken.txt" not in message] == []
+
+
+LIGHT_REFUSED = {
+    "linear leaves": ("is_linear=0", "is_linear=1", "linear models in its leaves"),
+    "cut short": ("end of trees", "", "is cut short"),
+    "a tree too few": ("tree_sizes=10 10", "tree_sizes=10 10 10", "is cut short: 2 of 3 trees"),
+    "another objective": ("objective=binary", "objective=mine", "the objective 'mine'"),
+    "a child that is not there": ("left_child=1 -1", "left_child=1 -9", "a node or leaf that it has not"),
+    "a circle": ("left_child=1 -1", "left_child=0 -1", "goes on at node 0"),
+    "a feature that is not there": ("split_feature=0 2", "split_feature=0 7", "reads feature 7 of 3"),
+    "a leaf too few": ("leaf_value=0.5 -0.25", "leaf_value=-0.25", "2 numbers in leaf_value; expected 3"),
+    "no threshold": ("threshold=0.25", "threshold=nan", "a threshold that is NaN"),
+    "no categories": ("cat_boundaries=0 1", "cat_boundaries=0 9", "asks for categories"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), LIGHT_REFUSED.values(), ids=LIGHT_REFUSED.keys())
+def test_lightgbm_refused_by_name(old: str, new: str, said: str) -> None:
+    assert old in LIGHT
+    with pytest.raises(ConversionError, match=said):
+        lightgbm.parse(LIGHT.replace(old, new, 1), "m.txt")
