@@ -26,15 +26,18 @@ from typing import Any
 import orjson
 
 from gateway import config
+from gateway.convert import code as code_of
+from gateway.convert.code import Written
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE as ARTIFACT_FILE
-from gateway.core.artifact import NATIVE, ONNX, Artifact, Verification
+from gateway.core.artifact import NATIVE, ONNX, Artifact, Verdict, Verification
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.flags import NOTHING, Flags, with_flags
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
-from gateway.errors import UsageError
+from gateway.errors import UsageError, VerificationFailed
 from gateway.formats.base import Match, all_formats
+from gateway.formats.code import ENVIRONMENTS
 from gateway.process.environments import Environments
 from gateway.recognise import recognise as recognise_files
 from gateway.repository.detect import detect, detect_path, takers
@@ -59,6 +62,10 @@ def convert(
     method: str = "",
     trainable: bool = False,
     frozen: bool = False,
+    pictures: str = "",
+    classify: str = "",
+    regress: str = "",
+    scores: str = "",
     verify: bool = True,
     progress: Progress | None = None,
 ) -> Artifact:
@@ -67,13 +74,14 @@ def convert(
     to       onnx, savedmodel, frozen, native, or auto: the quicker of ONNX and SavedModel; "" is model.toml's
     inputs   `[ALIAS=]NAME:DTYPE[SHAPE]` for what the format does not say, e.g. "data:float32[?,3,112,112]"
     outputs  `[ALIAS=]NAME` of tensors to cut the model at; any internal tensor may be named
-    signatures, tags, method, trainable, frozen   of a SavedModel, as in model.toml's [savedmodel]
+    signatures, tags, method, trainable, frozen, pictures, classify, regress, scores   of a SavedModel: the keys of
+             model.toml's [savedmodel]
     A verification that fails is in the Artifact's verdict, not raised.
     Errors: UsageError, DropError, ConversionError, JobError, EnvironmentMissing.
     """
     target = Path(out)
     _check_out(target)
-    flags = Flags(to, inputs, outputs, signatures, tags, method, trainable, frozen)
+    flags = Flags(to, inputs, outputs, signatures, tags, method, trainable, frozen, pictures, classify, regress, scores)
     loose, match, options = _read(source, flags)
     with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
         folder = Path(scratch) / "out"
@@ -97,6 +105,52 @@ def convert(
             shutil.rmtree(target)
         shutil.move(folder, target)
     return artifact
+
+
+def code(
+    source: str | Path,
+    out: str | Path,
+    *,
+    to: str = "tensorflow",
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Written:
+    """Write the model as Python code into the folder `out`: model.py, and weights.npz beside it.
+
+    to   tensorflow or pytorch
+    The code has been run: its answers to an input are those of the proven model, or VerificationFailed is raised.
+    Errors: UsageError, VerificationFailed, ConversionError (what cannot be written, by name), and as `convert`.
+    """
+    folder = Path(out)
+    if to not in ENVIRONMENTS:
+        raise UsageError(f"--to {to!r}: expected one of {', '.join(ENVIRONMENTS)}.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--out {folder} exists; expected a new or empty folder.", hint="Nothing was written.")
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        made = Path(scratch) / "onnx"
+        artifact = convert(source, made, to=ONNX, inputs=inputs, outputs=outputs, progress=progress)
+        if artifact.verification.verdict is Verdict.FAILED:
+            raise VerificationFailed(f"the model was not converted rightly: {artifact.verification.reason}")
+        given = code_of.inputs_of(made)
+        with load(made) as model:
+            answers = model.run(given)
+        return code_of.write(
+            artifact,
+            made,
+            (given, answers),
+            folder,
+            to=to,
+            name=f"{_title(Path(source))} ({artifact.provenance.format})",
+            scratch=Path(scratch) / "jobs",
+            progress=progress,
+        )
+
+
+def _title(path: Path) -> str:
+    """What people call it: of a version's folder the folder above."""
+    whole = path.absolute()
+    return whole.parent.name if whole.name.isdigit() else whole.stem
 
 
 def recognise(source: str | Path) -> dict[str, Any]:

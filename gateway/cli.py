@@ -108,6 +108,10 @@ def convert(arguments: argparse.Namespace) -> int:
             method=arguments.method_name,
             trainable=arguments.trainable,
             frozen=arguments.frozen,
+            pictures=arguments.pictures,
+            classify=arguments.classify,
+            regress=arguments.regress,
+            scores=arguments.scores,
             verify=not arguments.no_verify,
             progress=progress,
         )
@@ -128,6 +132,39 @@ def convert(arguments: argparse.Namespace) -> int:
             _print(f"  warning: {escape(warning)}")
         _print_verification(artifact.verification)
     return MODEL_FAILED if artifact.verification.verdict is Verdict.FAILED else DONE
+
+
+def code(arguments: argparse.Namespace) -> int:
+    from gateway import api
+
+    progress = _Progress()
+    try:
+        made = api.code(
+            arguments.source,
+            arguments.out,
+            to=arguments.to,
+            inputs=arguments.input,
+            outputs=arguments.output,
+            progress=progress,
+        )
+    finally:
+        progress.end()
+    worst = max(made.comparisons, key=lambda comparison: comparison.severity)
+    if arguments.as_json:
+        _print_json(
+            {
+                "code": str(made.code),
+                "weights": str(made.weights),
+                "verdict": made.artifact.verification.verdict.value,
+                "comparisons": [comparison.to_json() for comparison in made.comparisons],
+                "versions": made.versions,
+            }
+        )
+        return DONE
+    _print(f"{made.code}: {arguments.to}, run with {', '.join(f'{k} {v}' for k, v in made.versions.items())}")
+    _print(f"  answers as the proven model does: max error {worst.max_abs:.3g}, SNR {worst.snr_db:.1f} dB")
+    _print_verification(made.artifact.verification)
+    return DONE
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -369,8 +406,20 @@ def _parser() -> argparse.ArgumentParser:
     saved.add_argument("--tag", action="append", default=[], metavar="T", help="default: serve")
     saved.add_argument("--method-name", default="", metavar="TEXT", help="default: tensorflow/serving/predict")
     saved.add_argument("--trainable", action="store_true", help="weights are trainable; a MetaGraph for training too")
+    help_text = "a further signature: encoded pictures, made ready as model.toml's [preprocess] says"
+    saved.add_argument("--pictures", default="", metavar="KEY", help=help_text)
+    saved.add_argument("--classify", default="", metavar="KEY", help="a further one: tf.Examples to classes and scores")
+    saved.add_argument("--regress", default="", metavar="KEY", help="a further one: tf.Examples to outputs")
+    saved.add_argument("--scores", default="", metavar="OUTPUT", help="what --classify and --regress show; the first")
     saved.add_argument("--frozen", action="store_true", help="weights are constants of the graph")
     sub.add_argument("--no-verify", action="store_true", help="the verdict is then 'unverified'")
+
+    sub = command("code", code, "Write a model as Python code and its weights, run it, and compare.")
+    sub.add_argument("source", metavar="SOURCE", help="a file or a folder")
+    sub.add_argument("--to", choices=("tensorflow", "pytorch"), default="tensorflow")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--input", action="append", default=[], metavar="[ALIAS=]NAME:DTYPE[SHAPE]")
+    sub.add_argument("--output", action="append", default=[], metavar="[ALIAS=]NAME")
 
     sub = command("verify", verify, "Compare an artifact with its source.")
     sub.add_argument("source", metavar="SOURCE")

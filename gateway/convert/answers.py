@@ -75,6 +75,7 @@ def _of_run(result: JobResult, given: Mapping[str, str]) -> dict[str, Any]:
         "why": str(value["why"]),
         "placement": {"runtime": str(value["placement"]["runtime"])},
         "timed": _timed(value.get("timed")),
+        "warmup": str(value.get("warmup", "")),
     }
 
 

@@ -81,7 +81,7 @@ class Making:
         native = hops[-1].target == NATIVE
         judge = self.judge_of(hops[0], request.verify and not native)
         environment = self.ensure(hops, judge)
-        conversion = _run_hops(hops, self.subject, self.jobs, out, self._onnx)
+        conversion = _run_hops(hops, self.subject, request.labels, self.jobs, out, self._onnx)
         if target == ONNX:
             self._onnx = (out, conversion)
         _read_again(self.jobs, request.match.format, conversion, out)
@@ -164,7 +164,12 @@ class Making:
 
 
 def _run_hops(
-    hops: Sequence[Hop], subject: Subject, jobs: Jobs, out: Path, onnx: tuple[Path, Conversion] | None
+    hops: Sequence[Hop],
+    subject: Subject,
+    labels: Sequence[str],
+    jobs: Jobs,
+    out: Path,
+    onnx: tuple[Path, Conversion] | None,
 ) -> Conversion:
     """One Job after the other, each fed with what the one before it left; the last one's files are in `out`.
 
@@ -185,6 +190,7 @@ def _run_hops(
             "folder": str(folder.absolute()),
             "conversion": conversion.to_json(),
             "options": subject.options.to_json(),
+            "labels": list(labels),
         }
         read = [str(folder.absolute())]
         result = jobs.run(hop.task, arguments, environment=hop.environment, stage=hop.target, read=read)

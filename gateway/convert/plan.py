@@ -21,7 +21,7 @@ TENSORFLOW = "tensorflow"
 TASKS = {SAVEDMODEL: "gateway.formats.savedmodel.hop:convert", FROZEN: "gateway.formats.savedmodel.hop:convert"}
 """From ONNX to what else: the task of the second hop."""
 BUILDER = Path(__file__).parents[1] / "formats" / "savedmodel"
-WRITERS = dict.fromkeys(TASKS.values(), (BUILDER / "build", BUILDER / "hop.py"))
+WRITERS = dict.fromkeys(TASKS.values(), (BUILDER / "build", BUILDER / "hop.py", BUILDER / "further.py"))
 """Where the code of a further hop lies: its digest is part of the store's key, so no change there is forgotten."""
 RUNS_IN = {ONNX: "base", SAVEDMODEL: TENSORFLOW, FROZEN: TENSORFLOW}
 """Environment in which an artifact of a kind is run; a native one runs in its format's own."""

@@ -15,6 +15,7 @@ Rule 4: a Job that dies over the artifact is an error of the Job; one that dies 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,17 +28,17 @@ from gateway.convert.answers import of_oracle, of_run
 from gateway.convert.batch import proof
 from gateway.convert.jobs import Jobs, made_by
 from gateway.convert.question import Answers, Case, Question, Timing
-from gateway.core.artifact import WARMUP_FILE, Verdict, Verification
+from gateway.core.artifact import MAX_WARMUP_BYTES, WARMUP_FILE, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.dtypes import Tensors
 from gateway.core.layout import to_public, to_source
 from gateway.errors import JobCancelled, JobError, ModelRunError
+from gateway.formats.savedmodel import warmup
 from gateway.process import wire
 from gateway.process.job import JobResult
 from gateway.process.sandbox_paths import named_by_us
 
 OWNER = "vectors of the owner"
-MAX_WARMUP_BYTES = 16 << 20
 ORDINARY = ("normal", "uniform", "ramp", "zeros")  # kinds whose answer should be finite
 
 
@@ -89,6 +90,10 @@ def prove(
     if question.native:
         verification = _native(verification, value["placement"]["runtime"])
     _keep_warmup(question, value["cases"])
+    if value["warmup"]:
+        extra = question.folder / warmup.FOLDER
+        extra.mkdir(exist_ok=True)
+        shutil.copyfile(made_by(run, value["warmup"]), extra / warmup.FILE)
     safe = batched and verification.verdict is not Verdict.FAILED
     return Finding(_with_batch(verification, seen), safe, answers, timing)
 

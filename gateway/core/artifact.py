@@ -22,6 +22,7 @@ ONNX, NATIVE = "onnx", "native"  # kinds of artifacts that are served
 AUTO = "auto"  # a target, no kind: the quicker of those that are proven (convert/auto.py)
 SAVEDMODEL, FROZEN = "savedmodel", "frozen"  # TensorFlow's: a SavedModel in the artifact's folder; a GraphDef
 SOURCE_FOLDER = "source"  # of a native artifact: the model's own files, as they were dropped
+MAX_WARMUP_BYTES = 16 << 20  # larger inputs are not kept for a warm-up
 WARMUP_FILE = "warmup.tensors"  # inputs that verification has seen work (process/wire.py); may be absent
 
 

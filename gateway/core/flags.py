@@ -2,7 +2,8 @@
 
     --input  [ALIAS=]NAME:DTYPE[SHAPE]    what the format does not say, and what clients call it
     --output [ALIAS=]NAME                 where the model is cut, and what clients call it
-    --signature, --tag, --method-name, --trainable, --frozen     of a SavedModel
+    --signature, --tag, --method-name, --trainable, --frozen, --pictures, --classify, --regress, --scores
+                                          of a SavedModel
 
 Rule 1: a flag wins over the same thing in model.toml; what no flag speaks of stays.
 Rule 2: all problems are reported together.
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.artifact import FROZEN, NATIVE, SAVEDMODEL
 from gateway.core.modeltoml import ModelOptions, TensorOption
-from gateway.core.savedmodel import SavedModelOptions
+from gateway.core.savedmodel import TEXTS, SavedModelOptions
 from gateway.core.signature import parse_spec
 from gateway.errors import InvalidRequest, UsageError
 
@@ -32,6 +33,10 @@ class Flags:
     method: str = ""
     trainable: bool = False
     frozen: bool = False
+    pictures: str = ""
+    classify: str = ""
+    regress: str = ""
+    scores: str = ""
 
 
 NOTHING = Flags()
@@ -104,6 +109,7 @@ def _savedmodel(options: SavedModelOptions, flags: Flags, target: str, problems:
         "--method-name": flags.method,
         "--trainable": flags.trainable,
         "--frozen": flags.frozen,
+        **{f"--{key}": getattr(flags, key) for key in TEXTS},
     }
     used = [flag for flag, value in given.items() if value]
     alone = {FROZEN: ["--frozen"], NATIVE: ["--tag"]}  # the MetaGraph of a SavedModel that is served as it is
@@ -115,10 +121,14 @@ def _savedmodel(options: SavedModelOptions, flags: Flags, target: str, problems:
         problems += [f"{flag} is empty"] if "" in values else []
     if flags.trainable and flags.frozen:
         problems.append("--trainable and --frozen exclude each other: weights are variables or constants")
-    return SavedModelOptions(
+    found = SavedModelOptions(
         tuple(flags.signatures) or options.signatures,
         flags.method or options.method,
         tuple(flags.tags) or options.tags,
         flags.trainable or (options.trainable and not flags.frozen),
         flags.frozen or (options.frozen and not flags.trainable),
+        **{key: getattr(flags, key) or getattr(options, key) for key in TEXTS},
     )
+    if not (flags.trainable and flags.frozen):
+        problems += [f"of a SavedModel: {problem}" for problem in found.problems()]
+    return found

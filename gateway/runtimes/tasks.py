@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.core.artifact import FILE, FROZEN, NATIVE, ONNX, SAVEDMODEL, Artifact
+from gateway.core.artifact import FILE, FROZEN, MAX_WARMUP_BYTES, NATIVE, ONNX, SAVEDMODEL, Artifact
 from gateway.core.compare import compare
 from gateway.core.dtypes import Tensors
 from gateway.core.hints import Hint
 from gateway.core.layout import of_source, to_public, to_source
 from gateway.core.probes import BATCH, KINDS, Probe, probes
 from gateway.errors import GatewayError, ModelRunError
+from gateway.formats.savedmodel import warmup
 from gateway.formats.tasks import Job, settle
 from gateway.process import wire
 from gateway.runtimes.base import Runtime
@@ -36,6 +37,7 @@ def run(job: Job) -> dict[str, Any]:
     """`folder` (of the artifact), `cases` ([{"name", "inputs": file}]) -> the artifact's answers.
 
     `timed_s` > 0 times one call, on the first case or on the inputs in the file `timed_on`: "timed": {"ms", "calls"}.
+    `warmup` names the file of warm-up requests that a SavedModel gets, made from the first case; "" for others.
     With no `cases` the probes are made here (`seed`, `hints`): that is for a model nobody judges.
     {"cases": [{"name", "kind", "row", "inputs", "outputs", "seconds", "error"}], "placement", "unstable", "why"}.
     A case's `error` is in the runtime's words, and `outputs` then "". `unstable` names outputs that differ
@@ -50,7 +52,8 @@ def run(job: Job) -> dict[str, Any]:
     def call(inputs: Tensors) -> Tensors:
         return to_source(runtime.run(public.name, to_public(inputs, public.inputs)), public.outputs)
 
-    answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": "", "timed": None}
+    answer: dict[str, Any] = {"cases": [], "placement": runtime.placement(), "unstable": [], "why": ""}
+    answer |= {"timed": None, "warmup": ""}
     given = [
         (case["name"], case.get("kind", "given"), case.get("row"), case["inputs"]) for case in job.arguments["cases"]
     ]
@@ -84,6 +87,9 @@ def run(job: Job) -> dict[str, Any]:
     if job.arguments.get("timed_s") and taken:
         inputs = to_public(wire.load(Path(job.arguments["timed_on"] or taken)), public.inputs)
         answer["timed"] = timed(lambda: runtime.run(public.name, inputs), float(job.arguments["timed_s"]))
+    if taken and artifact.kind == SAVEDMODEL and Path(taken).stat().st_size <= MAX_WARMUP_BYTES:
+        answer["warmup"] = warmup.FILE
+        warmup.write(job.out / warmup.FILE, public.name, to_public(wire.load(Path(taken)), public.inputs))
     runtime.close()
     return answer
 

@@ -98,7 +98,7 @@ CASES = {
 }
 
 
-SLOW = pytest.mark.slow  # one more process of TensorFlow after the other
+SLOW = pytest.mark.slow  # three more processes of TensorFlow each
 
 
 def converted(folder: Path, options: ModelOptions, out: Path) -> Artifact:
@@ -114,7 +114,7 @@ def converted(folder: Path, options: ModelOptions, out: Path) -> Artifact:
 @pytest.mark.environment("tensorflow")
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) if case.model == "keras" else name for name, case in CASES.items()],
+    [name if case.model == "tf2" else pytest.param(name, marks=SLOW) for name, case in CASES.items()],
 )
 def test_served_as_it_is(made: Path, tmp_path: Path, name: str) -> None:
     case = CASES[name]

@@ -6,11 +6,13 @@ Rule 1: what depends on constants only is computed now, eagerly, and is a consta
 Rule 2: a function gets Values (or lists of them for sequences, None for what is left out) in ONNX's
         order and returns a Value, a tf.Tensor in ONNX's order, a numpy array, a list, or a tuple
         of these for several outputs.
-Rule 3: an error names the node; nothing is half written: saving comes after the whole graph.
+Rule 3: operations stand in a scope that is called as the node is. An error names the node; nothing is
+        half written: saving comes after the whole graph.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +79,8 @@ class Builder:
         for proto in graph.node:
             node = nodes.read(proto, self.opsets)
             try:
-                made = self._call(node, scope)
+                with tf.name_scope(_scope_name(node)):
+                    made = self._call(node, scope)
             except GatewayError:
                 raise
             except Exception as error:  # whatever TensorFlow raises for one operator
@@ -121,6 +124,12 @@ class Builder:
         tensor = tf.convert_to_tensor(made)
         known = _known(tensor)
         return Value(tensor) if known is None else self.constant(known)
+
+
+def _scope_name(node: Node) -> str:
+    """What TensorFlow takes of the node's own name: graphs are read by people, in TensorBoard and in `gateway code`."""
+    clean = re.sub(r"[^A-Za-z0-9_./\\-]", "_", node.name or node.outputs[0] or node.op).strip("/")
+    return clean if re.match(r"[A-Za-z0-9.]", clean) else f"n{clean}"
 
 
 def _all_constant(inputs: Sequence[Item]) -> bool:

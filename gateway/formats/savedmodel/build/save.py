@@ -7,6 +7,7 @@ Rule 2: it is written beside and renamed by the caller: `folder` must be empty.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,15 @@ from gateway.core.dtypes import Array
 from gateway.core.savedmodel import GRAPH_FILE, SERVE, SavedModelOptions, graph_name
 from gateway.core.signature import PREDICT
 from gateway.errors import ConversionError
-from gateway.formats.savedmodel.build import metagraphs
+from gateway.formats.savedmodel.build import further, metagraphs
+from gateway.formats.savedmodel.build.further import Further
 from gateway.formats.savedmodel.build.graph import Builder, own_graph
 from gateway.formats.savedmodel.build.node import array_of, dense_of, tf_dtype
 from gateway.formats.savedmodel.build.ops import load_all
 from gateway.formats.savedmodel.build.values import Value, channels_last
 from gateway.formats.savedmodel.build.weights import Weights
+
+LABELS = "labels.txt"  # in assets/: a class a line
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Wish:
     inputs: Sequence[Port] = ()
     outputs: Sequence[Port] = ()
     options: SavedModelOptions = field(default_factory=SavedModelOptions)
+    methods: Mapping[str, str] = field(default_factory=dict)  # of signatures that have another one than the rest
+    further: Further = field(default_factory=Further)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Module(tf.Module):  # type: ignore[misc]  # tensorflow has no types
     def __init__(self) -> None:
         super().__init__()
         self.weights: list[Any] = []
+        self.labels: Any = None
 
 
 class Model:
@@ -111,9 +118,14 @@ def save(path: Path, folder: Path, wish: Wish | None = None) -> Made:
         return _made(function, model)
     module = Module()
     module.weights = list(model.weights.variables.values())
-    tf.saved_model.save(module, str(folder), signatures=dict.fromkeys(options.signatures, function))
-    if (options.method, options.tags) != (PREDICT, (SERVE,)):
-        _relabel(folder, options)
+    beside = further.functions(function, model.wish.further)
+    with tempfile.TemporaryDirectory() as scratch:
+        if model.wish.further.labels:
+            module.labels = tf.saved_model.Asset(_lines(Path(scratch) / LABELS, model.wish.further.labels))
+        tf.saved_model.save(module, str(folder), signatures=dict.fromkeys(options.signatures, function) | beside)
+    methods = dict.fromkeys(options.signatures, options.method) | dict(model.wish.methods)
+    if options.tags != (SERVE,) or set(methods.values()) != {PREDICT}:
+        _relabel(folder, options.tags, methods)
     return _made(function, model)
 
 
@@ -146,7 +158,12 @@ def _made(function: Any, model: Model) -> Made:
     return Made(sum(node.op == "Transpose" for node in nodes), len(model.weights.variables), versions)
 
 
-def _relabel(folder: Path, options: SavedModelOptions) -> None:
+def _lines(path: Path, lines: Sequence[str]) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def _relabel(folder: Path, tags: Sequence[str], methods: Mapping[str, str]) -> None:
     """TensorFlow's writer knows one method and one tag; the file says what was asked for."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -155,9 +172,9 @@ def _relabel(folder: Path, options: SavedModelOptions) -> None:
     saved.ParseFromString(path.read_bytes())
     for meta in saved.meta_graphs:
         del meta.meta_info_def.tags[:]
-        meta.meta_info_def.tags.extend(options.tags)
-        for key in options.signatures:
-            meta.signature_def[key].method_name = options.method
+        meta.meta_info_def.tags.extend(tags)
+        for key, method in methods.items():
+            meta.signature_def[key].method_name = method
     path.write_bytes(saved.SerializeToString())
     (folder / "fingerprint.pb").unlink(missing_ok=True)  # it is of the file as TensorFlow wrote it
 

@@ -35,7 +35,7 @@ class Weights:
         wanted = floating and name and (array.size >= LARGE or (self.trainable and array.ndim > 0))
         wanted = wanted or (array.dtype.kind in "iu" and name and array.size >= LARGE_WHOLE)
         if self.frozen or not wanted:
-            return tf.constant(array)
+            return tf.constant(array, name=_clean(name) if name else None)
         return self.variable(array, name, trainable=self.trainable and floating)
 
     def variable(self, array: Array, name: str, *, trainable: bool) -> Any:
@@ -43,7 +43,7 @@ class Weights:
         for variable in self._shared.get(name, ()):
             if _holds(variable, array):
                 return variable
-        with tf.init_scope():
+        with tf.init_scope(), tf.compat.v1.name_scope(None):  # outside the scope of the node that reads it
             # Not to be lifted out of the function being traced: it would be traced a second time for that.
             variable = tf.Variable(
                 array, trainable=trainable, name=self._unique(name), experimental_enable_variable_lifting=False
@@ -53,13 +53,18 @@ class Weights:
         return variable
 
     def _unique(self, name: str) -> str:
-        """A name that TensorFlow takes: letters, digits, _ . / - and no more."""
-        clean = re.sub(r"[^A-Za-z0-9_./\\-]", "_", name).strip("/") or "weight"
-        clean = clean if re.match(r"[A-Za-z0-9.]", clean) else f"w{clean}"
+        """A name of its own."""
+        clean = _clean(name)
         wish, number = clean, 2
         while wish in self.variables:
             wish, number = f"{clean}_{number}", number + 1
         return wish
+
+
+def _clean(name: str) -> str:
+    """A name that TensorFlow takes: letters, digits, _ . / - and no more."""
+    clean = re.sub(r"[^A-Za-z0-9_./\\-]", "_", name).strip("/") or "weight"
+    return clean if re.match(r"[A-Za-z0-9.]", clean) else f"w{clean}"
 
 
 def _holds(variable: Any, array: Array) -> bool:
