@@ -38,6 +38,7 @@ from gateway.core.signature import Signature
 from gateway.errors import UsageError, VerificationFailed
 from gateway.formats.base import Match, all_formats
 from gateway.formats.code import ENVIRONMENTS
+from gateway.formats.tensorboard import READERS as GRAPHS
 from gateway.process.environments import Environments
 from gateway.recognise import recognise as recognise_files
 from gateway.repository.detect import detect, detect_path, takers
@@ -169,6 +170,24 @@ def recognise(source: str | Path) -> dict[str, Any]:
         targets = [target for fmt in takers(finding.kind) for target in fmt.targets]
         rows.append({**finding.to_json(), "converted_to": targets})
     return {"source": str(source), "findings": rows, "looked_at": answer.looked_at, "left_out": answer.left_out}
+
+
+def tensorboard(source: str | Path, out: str | Path) -> tuple[Path, int]:
+    """Write the model's graph into the folder `out` for TensorBoard: (event file, nodes).
+
+    Of SavedModels, frozen graphs, `.meta` files, symbol.json and ONNX, converted here or not.
+    Errors: ConversionError for other kinds, by name; UsageError, DropError.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source} does not exist; expected a model's file or folder.")
+    files = detect_path(path)
+    found = recognise_files(files.root, files.files).findings
+    best = next((finding for finding in found if finding.kind in GRAPHS), None) or next(iter(found), None)
+    if best is None:
+        raise UsageError(f"{source} is of no kind that is known: no graph can be written of it.")
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        return _converter(Path(scratch)).graph(best.kind, files.path(best.main), Path(out))
 
 
 def inspect(source: str | Path) -> dict[str, Any]:

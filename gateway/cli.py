@@ -183,6 +183,13 @@ def verify(arguments: argparse.Namespace) -> int:
 def inspect(arguments: argparse.Namespace) -> int:
     from gateway import api
 
+    if arguments.tensorboard is not None:
+        file, nodes = api.tensorboard(arguments.source, arguments.tensorboard)
+        if arguments.as_json:
+            _print_json({"file": str(file), "nodes": nodes})
+        else:
+            _print(f"{file}: {nodes} nodes; open it with: tensorboard --logdir {arguments.tensorboard}")
+        return DONE
     try:
         found = api.inspect(arguments.source)
     except UnsupportedFormat as error:
@@ -429,6 +436,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("inspect", inspect, "Say what a model is.")
     sub.add_argument("source", metavar="SOURCE")
+    help_text = "write its graph there instead, as TensorBoard opens it"
+    sub.add_argument("--tensorboard", type=Path, metavar="DIR", help=help_text)
     sub = command("conformance", conformance, "What clients of other servers may rely on: one table a dialect.")
     sub.add_argument("--out", type=Path, metavar="FILE", help="write the page instead, e.g. docs/conformance.md")
     command("formats", formats, "List the formats that can be read.")

@@ -1,4 +1,4 @@
-"""MMdnn's commands, for those who have them in scripts: mmconvert, mmtoir, mmtomodel; the others say what to do.
+"""MMdnn's commands, for those who have them in scripts; mmdownload says what to do instead.
 
     mmconvert -sf mxnet -in model-symbol.json -iw model-0000.params -df tensorflow -om resnet100 --inputShape 3,112,112
 
@@ -6,7 +6,7 @@ What was MMdnn's IR is ONNX here: `mmtoir -d NAME` writes the folder NAME/, `mmt
 proven as everything is, and the verdict is printed.
 
 Rule 1: an option means what it meant, or is refused by name with its reason; all that is wrong is said at once; exit 2.
-Rule 2: no generated code is written or run, nothing is downloaded.
+Rule 2: code is written for people to read; none that is given is run, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ DONE, MODEL_FAILED, WRONG_USAGE = 0, 1, 2
 SERVING, TRAINING = "SERVING", "TRAINING"
 TARGETS = {"tensorflow": "savedmodel", "tf": "savedmodel", "onnx": "onnx"}
 """MMdnn's destination -> ours."""
+CODE = {"tensorflow": "tensorflow", "tf": "tensorflow", "pytorch": "pytorch"}
+"""MMdnn's destination -> the framework that code is written for."""
 FORMATS: dict[str, tuple[str, ...]] = {
     "mxnet": ("mxnet",), "onnx": ("onnx",), "caffe": ("caffe",), "caffe2": ("caffe2",), "cntk": ("cntk", "cntk-v1"),
     "keras": ("keras-h5", "keras"), "tensorflow": ("tf-metagraph", "tf-graphdef"), "tf": ("tf-graphdef",),
@@ -77,11 +79,14 @@ def mmtomodel(argv: Sequence[str] | None = None) -> int:
 
 
 def mmtocode(argv: Sequence[str] | None = None) -> int:
-    return _refuse(
-        "mmtocode",
-        "no Python code is written from a model yet.",
-        "mmtomodel takes what mmtoir has written: mmtomodel -f tensorflow -in NAME -o OUT.",
-    )
+    parser = _Parser("mmtocode")
+    parser.option("-f", "--framework", dest="dstFramework", required=True)
+    parser.option("-n", "-in", "--IRModelPath", dest="inputNetwork", required=True)
+    parser.option("-w", "-iw", "--IRWeightPath", dest="inputWeight")
+    parser.option("-d", "--dstModelPath", dest="code", required=True)
+    parser.option("-dw", "--dstWeightPath", dest="weights")
+    parser.option("-p", "--phase", choices=("test", "train"), default="test")
+    return _run(parser, argv, _to_code)
 
 
 def mmdownload(argv: Sequence[str] | None = None) -> int:
@@ -93,11 +98,10 @@ def mmdownload(argv: Sequence[str] | None = None) -> int:
 
 
 def mmvismeta(argv: Sequence[str] | None = None) -> int:
-    return _refuse(
-        "mmvismeta",
-        "graphs are not written for TensorBoard yet.",
-        "`gateway inspect FILE` prints inputs, outputs and operators; a SavedModel's signatures and variables too.",
-    )
+    parser = _Parser("mmvismeta")
+    parser.option("inputNetwork", metavar="FILE")
+    parser.option("folder", metavar="DIR", nargs="?", default=".")
+    return _run(parser, argv, _to_tensorboard)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -159,6 +163,46 @@ def _from_ir(arguments: argparse.Namespace) -> int:
     if problems:
         raise UsageError("; ".join(problems) + ".", hint="mmtomodel -f tensorflow -in NAME -o OUT")
     return _convert(path, arguments)
+
+
+def _to_code(arguments: argparse.Namespace) -> int:
+    """MMdnn's IR is two files of one stem; here it is the folder of that name."""
+    from gateway import api
+
+    path, problems = _ir(Path(arguments.inputNetwork)), []
+    if not path.is_dir():
+        problems.append(f"{arguments.inputNetwork}: {path} is no folder; expected the one that mmtoir has written")
+    if arguments.inputWeight and _ir(Path(arguments.inputWeight)) != path:
+        problems.append(f"--IRWeightPath {arguments.inputWeight}: weights are in {path}, as mmtoir has written them")
+    if arguments.dstFramework not in CODE:
+        problems.append(f"--framework {arguments.dstFramework}: not written here; expected one of {', '.join(CODE)}")
+    if arguments.phase == "train":
+        problems.append("--phase train: the graph for training is --dump_tag TRAINING of mmconvert and mmtomodel")
+    if problems:
+        raise UsageError("; ".join(problems) + ".", hint="mmtocode -f tensorflow -n NAME -d CODE.py")
+    code = Path(arguments.code)
+    weights = Path(arguments.weights) if arguments.weights else code.with_suffix(".npz")
+    with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+        made = api.code(path, Path(scratch) / "code", to=CODE[arguments.dstFramework])
+        text = made.code.read_text("utf-8").replace("weights.npz", weights.name)
+        code.write_text(text, "utf-8")
+        shutil.copyfile(made.weights, weights)
+    worst = max(comparison.max_abs for comparison in made.comparisons)
+    sys.stdout.write(f"{code}, {weights}: {CODE[arguments.dstFramework]}, run and compared: max error {worst:.3g}\n")
+    return DONE
+
+
+def _ir(path: Path) -> Path:
+    """What mmtoir calls NAME, MMdnn called NAME.pb and NAME.npy."""
+    return path if path.is_dir() else path.with_suffix("")
+
+
+def _to_tensorboard(arguments: argparse.Namespace) -> int:
+    from gateway import api
+
+    file, nodes = api.tensorboard(arguments.inputNetwork, arguments.folder)
+    sys.stdout.write(f"{file}: {nodes} nodes; open it with: tensorboard --logdir {arguments.folder}\n")
+    return DONE
 
 
 def _unread(name: str) -> list[str]:

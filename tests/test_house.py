@@ -113,6 +113,7 @@ AT_WORK_ELSEWHERE = {
     "mxnet": "tests/formats/mxnet/test_judges.py",
     "client-tfs": "tests/protocols/test_official_clients.py",
     "client-ovms": "tests/protocols/test_official_clients.py",
+    "client-tensorboard": "tests/formats/savedmodel/test_tensorboard.py",
     "client-schemathesis": "tests/protocols/test_schemathesis.py",
     "fuzz": "make fuzz",
     "writers": "make recognise",

@@ -19,8 +19,9 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.convert import auto, report
+from gateway.convert.answers import of_form
 from gateway.convert.assemble import assemble
-from gateway.convert.jobs import Jobs, Report
+from gateway.convert.jobs import Jobs, Report, made_by
 from gateway.convert.judges import choose
 from gateway.convert.making import (
     ConvertRequest,
@@ -32,7 +33,7 @@ from gateway.convert.making import (
 )
 from gateway.convert.plan import RUNS_IN, Hop, converter_name, environments
 from gateway.convert.verify import prove, prove_given
-from gateway.core.artifact import AUTO, FILE, NATIVE, Artifact, Fact, Verdict, Verification
+from gateway.core.artifact import AUTO, FILE, NATIVE, ONNX, Artifact, Fact, Verdict, Verification
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.pipeline import KIND as PIPELINE
@@ -136,6 +137,22 @@ class Converter:
                 stage="inspect",
                 read=files_read(subject),
             ).value
+
+    def graph(self, kind: str, file: Path, out: Path) -> tuple[Path, int]:
+        """What `file`, a model of a kind of the recogniser, is made of, for TensorBoard: (event file in `out`, nodes).
+
+        Errors: ConversionError for a kind of which no graph is written, JobError, EnvironmentMissing.
+        """
+        size = file.stat().st_size
+        with Jobs(self._environments, self._settings.jobs, self._scratch, size, all_formats()[ONNX]) as jobs:
+            self._environments.ensure("base")
+            arguments = {"kind": kind, "file": str(file.absolute())}
+            task, read = "gateway.formats.tensorboard:write", [str(file.absolute())]
+            result = jobs.run(task, arguments, environment="base", stage="graph", read=read)
+            made = made_by(result, result.value.get("file"))
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made, out / made.name)
+            return out / made.name, of_form("graph", lambda: int(result.value["nodes"]))
 
     def verify(
         self,

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.core.dtypes import Array
+from gateway.formats.savedmodel.wire import field
 
 FOLDER, FILE = "assets.extra", "tf_serving_warmup_requests"
 
@@ -21,23 +22,9 @@ def write(path: Path, signature: str, inputs: Mapping[str, Array]) -> None:
     """One Predict of `signature` with `inputs`."""
     import tensorflow as tf  # noqa: TID251  this runs in a child of Environment tensorflow
 
-    request = _field(1, _field(3, signature.encode()))
+    request = field(1, field(3, signature.encode()))
     for name, array in inputs.items():
         tensor = tf.make_tensor_proto(array).SerializeToString()
-        request += _field(2, _field(1, name.encode()) + _field(2, tensor))
+        request += field(2, field(1, name.encode()) + field(2, tensor))
     with tf.io.TFRecordWriter(str(path)) as stream:
-        stream.write(_field(6, _field(1, request)))
-
-
-def _field(number: int, data: bytes) -> bytes:
-    """A field of wire type 2."""
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    made = bytearray()
-    while value >= 0x80:
-        made.append(value & 0x7F | 0x80)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
+        stream.write(field(6, field(1, request)))

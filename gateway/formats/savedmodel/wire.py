@@ -79,3 +79,18 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
             return value & ((1 << 64) - 1), place + 1
         shift += 7
     raise CorruptModel("the file ends in the middle of a number, or is no protobuf.")
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A field of wire type 2, written: text, bytes, a message."""
+    return _written(number << 3 | 2) + _written(len(data)) + data
+
+
+def _written(value: int) -> bytes:
+    """A varint."""
+    made = bytearray()
+    while value >= 0x80:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
