@@ -466,6 +466,21 @@ CASES = {
         {"w": (2, 16, 6), "r": (2, 16, 4), "b": (2, 32)},
         rtol=1e-5,
     ),
+    "lstm backwards from a state": Case(
+        "(float[T,N,6] x, float[1,N,4] i, float[1,N,4] j) => (float[] y, float[] h, float[] c)"
+        '{ y, h, c = LSTM<hidden_size=4, direction="reverse">(x, w, r, , , i, j) }',
+        ROWS,
+        {"w": (1, 16, 6), "r": (1, 16, 4)},
+        rtol=1e-5,
+    ),
+    "lstm with lengths, and another activation": Case(
+        "(float[T,N,6] x, int32[N] n) => (float[] y, float[] h, float[] c)"
+        '{ y, h, c = LSTM<hidden_size=4, activations=["Sigmoid","Tanh","Relu"]>(x, w, r, b, n) }',
+        ROWS,
+        {"w": (1, 16, 6), "r": (1, 16, 4), "b": (1, 32)},
+        rtol=1e-5,
+        feeds={"n": ("int32", 1, 5)},
+    ),
     "gru with lengths": Case(
         "(float[T,N,6] x, int32[N] n) => (float[] y, float[] h)"
         '{ y, h = GRU<hidden_size=4, direction="reverse", linear_before_reset=1>(x, w, r, b, n) }',

@@ -1,6 +1,7 @@
 """Operators at sizes that are known at run time only, in every order of axes: onnxruntime's numbers, or nearly.
 
-The second run is without oneDNN, whose kernels take what TensorFlow's own refuse: grouped convolutions among them.
+In `make test` each fourth row; CI runs all. The last run is without oneDNN, whose kernels take what TensorFlow's
+own refuse: grouped convolutions among them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def run(interpreter: Path, verb: str, folder: Path, pattern: str, **variables: s
 @pytest.mark.environment("tensorflow")
 @pytest.mark.parametrize(
     ("kernels", "pattern", "least"),
-    [pytest.param("1", "", 170, id="oneDNN"), pytest.param("0", "group|strides", 15, id="without oneDNN, groups")],
+    [
+        pytest.param("1", "every 4", 42, id="oneDNN, each fourth"),
+        pytest.param("1", "", 170, id="oneDNN", marks=pytest.mark.slow),
+        pytest.param("0", "group|strides", 15, id="without oneDNN, groups", marks=pytest.mark.slow),
+    ],
 )
 def test_answers_of_free_sizes_are_those_of_onnxruntime(tmp_path: Path, kernels: str, pattern: str, least: int) -> None:
     python = environment("tensorflow").python

@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.config import Settings
-from gateway.convert.run import Converter, ConvertRequest
+from gateway.config import Jobs as JobSettings
+from gateway.convert.jobs import Jobs
 from gateway.core.dtypes import Array
 from gateway.core.modeltoml import parse
 from gateway.core.savedmodel import SavedModelOptions
 from gateway.formats.base import Source, all_formats
+from gateway.formats.tasks import Subject
 from gateway.process.environments import Environments
+from gateway.process.spawn import GATEWAY
 from tests import models
 from tests.e2e.running import Running, gateway
 from tests.environments import environment
 
-SCRIPT = Path(__file__).with_name("loaders.py")
+SCRIPT, HOPS = (Path(__file__).with_name(name) for name in ("loaders.py", "hop_many.py"))
 DIGITS = Path(__file__).parents[3] / "model_repo" / "digits" / "1"
 KEY = "digits"
 LOADERS = ("functions", "session", "command_line", "c_api", "keras_layer")
@@ -38,11 +40,11 @@ class Seen:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name, options in {
-            "plain": SavedModelOptions((KEY,)),
-            "trainable": SavedModelOptions((KEY, "serving_default"), trainable=True),
-        }.items():
-            _convert(folder, name, options)
+        _convert(
+            folder,
+            plain=SavedModelOptions((KEY,)),
+            trainable=SavedModelOptions((KEY, "serving_default"), trainable=True),
+        )
         np.savez(folder / "in.npz", image=np.load(DIGITS / "test" / "input_0.npy"))
         # The next digit each: what the model does not say yet.
         np.save(folder / "labels.npy", (expected("probabilities").argmax(1) + 1) % 10)
@@ -69,14 +71,36 @@ def expected(name: str) -> Array:
     return found
 
 
-def _convert(folder: Path, name: str, savedmodel: SavedModelOptions) -> None:
-    options = replace(parse((DIGITS / "model.toml").read_text()), target="savedmodel", savedmodel=savedmodel)
+def _convert(folder: Path, **wanted: SavedModelOptions) -> None:
+    """One ONNX file, and a SavedModel of it for each wish, all in one process of TensorFlow."""
+    options = parse((DIGITS / "model.toml").read_text())
     source = Source(DIGITS, ("digits-0000.params", "digits-symbol.json"))
     match = all_formats()["mxnet"].match(source)
     assert match is not None
-    request = ConvertRequest(source, match, options, digest="key", verify=False)
-    (folder / name).mkdir()
-    Converter(Environments(), Settings(), folder / f"{name}.jobs").convert(request, folder / name)
+    # As a conversion to a SavedModel has it: dropout and momentum are kept for training.
+    told = replace(options, target="savedmodel", savedmodel=SavedModelOptions(trainable=True))
+    with Jobs(Environments(), JobSettings(), folder / "jobs", 1 << 20, all_formats()["mxnet"]) as jobs:
+        arguments = Subject(all_formats()["mxnet"], source, match, told).to_json() | {"target": "onnx"}
+        made = jobs.run(
+            "gateway.formats.tasks:convert", arguments, environment="base", stage="convert", read=[str(DIGITS)]
+        )
+        asked = [
+            {
+                "arguments": {
+                    "folder": str(made.out),
+                    "conversion": made.value,
+                    "options": replace(options, target="savedmodel", savedmodel=savedmodel).to_json(),
+                    "labels": [],
+                    "target": "savedmodel",
+                },
+                "out": str(folder / name),
+            }
+            for name, savedmodel in wanted.items()
+        ]
+        (folder / "hops.json").write_text(json.dumps(asked))
+        command = [environment("tensorflow").python, HOPS, GATEWAY, folder / "hops.json"]
+        done = subprocess.run(command, timeout=170, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +145,7 @@ def test_twenty_steps_lower_the_loss(seen: Seen) -> None:
     assert told["gradients"], "tf.saved_model.load and GradientTape reach every weight"
 
 
+@pytest.mark.slow  # a gateway, and three more processes of TensorFlow
 @pytest.mark.environment("tensorflow")
 def test_what_was_trained_comes_back_as_a_new_version(seen: Seen, tmp_path: Path) -> None:
     repository = tmp_path / "repo"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
@@ -158,11 +159,62 @@ def _run(run: Run, directions: Sequence[Direction], stepper: Callable[[Direction
         outputs, state = _loop(run, direction, number, stepper(direction), products)
         every.append(_reversed(outputs, run.lengths) if direction.backwards else outputs)
         last.append(state)
+    return _laid_out(run, every, [tf.stack([state[i] for state in last]) for i in range(len(run.initial))])
+
+
+def _laid_out(run: Run, every: Sequence[Any], states: Sequence[Any]) -> Any:
+    """Outputs (T, N, H) of each direction, final states (D, N, H), as the node's layout has them."""
     whole = tf.stack(every, 1)
-    states = [tf.stack([state[i] for state in last]) for i in range(len(run.initial))]
     if run.node.get("layout", 0):
         return (tf.transpose(whole, [2, 0, 1, 3]), *[tf.transpose(state, [1, 0, 2]) for state in states])
     return (whole, *states)
+
+
+def _is_plain(node: Node) -> bool:
+    """Is it the LSTM that TensorFlow's kernel knows?"""
+    names = [name.lower() for name in node.get("activations", [])]
+    usual = ["sigmoid", "tanh", "tanh"]
+    return names in ([], usual, usual * 2) and node.get("clip") is None and not node.get("input_forget", 0)
+
+
+def _stored(w: Value, r: Value, b: Value | None) -> list[tuple[Value, Value]] | None:
+    """Weights (I + H, 4 H) and biases (4 H) of each direction, their gates in the kernel's order; None where they
+    are computed.
+    """
+    if w.array is None or r.array is None or (b is not None and b.array is None):
+        return None
+    hidden = r.array.shape[2]
+    order = np.concatenate([np.arange(hidden) + gate * hidden for gate in (0, 2, 3, 1)])  # iofc -> ifco
+    found = []
+    for number in range(w.array.shape[0]):
+        both = np.concatenate([w.array[number].T, r.array[number].T])[:, order]
+        bias = np.zeros(4 * hidden, w.array.dtype)
+        if b is not None and b.array is not None:
+            wide = b.array[number].astype(np.float64)
+            bias = (wide[: 4 * hidden] + wide[4 * hidden :]).astype(w.array.dtype)[order]
+        found.append((w.replaced(np.ascontiguousarray(both)), (b or w).replaced(bias)))
+    return found
+
+
+def _together(run: Run, stored: Sequence[tuple[Value, Value]]) -> Any:
+    """All steps in one kernel: a loop in the graph costs more for each step than what it computes."""
+    every, hidden, cells = [], [], []
+    steps, batch = tf.shape(run.x)[0], tf.shape(run.x)[1]
+    none = tf.zeros([run.hidden], run.x.dtype)  # no peepholes
+    for number, (weights, bias) in enumerate(stored):
+        backwards = run.node.get("direction", "forward") == "reverse" or number == 1
+        zeros = tf.zeros([batch, run.hidden], run.x.dtype)
+        h, c = (zeros if initial is None else initial[number] for initial in run.initial)
+        made = tf.raw_ops.BlockLSTMV2(
+            seq_len_max=tf.cast(steps, tf.int64),
+            x=_reversed(run.x, None) if backwards else run.x,
+            cs_prev=c, h_prev=h, w=weights.tensor, wci=none, wcf=none, wco=none, b=bias.tensor,
+        )  # fmt: skip
+        every.append(_reversed(made.h, None) if backwards else made.h)
+        # With the initial state in front a sequence of no steps has a last one too.
+        hidden.append(tf.concat([h[tf.newaxis], made.h], 0)[-1])
+        cells.append(tf.concat([c[tf.newaxis], made.cs], 0)[-1])
+    return _laid_out(run, every, [tf.stack(hidden), tf.stack(cells)])
 
 
 def _prepared(node: Node, x: Value, lengths: Value | None, r: Value, initial: Sequence[Value | None]) -> Run:
@@ -252,6 +304,10 @@ def lstm(
 ) -> Any:
     """Gates i, o, f, c, with peepholes where there are any; input_forget couples f = 1 - i."""
     run = _prepared(node, x, lengths, r, [initial_h, initial_c])
+    if lengths is None and p is None and _is_plain(node) and not build.weights.trainable:
+        stored = _stored(w, r, b)
+        if stored is not None and run.x.dtype == tf.float32:
+            return _together(run, stored)
     coupled = bool(node.get("input_forget", 0))
     h = run.hidden
 
