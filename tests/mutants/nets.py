@@ -52,4 +52,4 @@ def target(name: str) -> Target:
     return found
 
 
-TARGETS = {"mxnet": "tests.mutants.mxnet:TARGET"}
+TARGETS = {"caffe": "tests.mutants.caffe:TARGET", "mxnet": "tests.mutants.mxnet:TARGET"}

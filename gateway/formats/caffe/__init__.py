@@ -102,7 +102,10 @@ class Caffe(Format):
         return traps(operator)
 
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
-        return {}
+        from gateway.formats.caffe.convert import read_net
+        from gateway.formats.caffe.hints import hints
+
+        return hints(read_net(source, match), signature)
 
 
 def files_of(match: Match) -> Files:

@@ -20,6 +20,9 @@ import numpy as np
 from gateway.core.dtypes import Array, Tensors
 from gateway.errors import ConversionError
 from gateway.formats.darknet.interpret_layers import (
+    ACTIVATIONS,
+    BY_DIALECT,
+    PJREDDIE,
     TABLE,
     activated,
     connected_by,
@@ -52,8 +55,8 @@ def walk(network: Network, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]
     with np.errstate(all="ignore"):
         for each in network.layers:
             function = TABLE[each.type]
-            if each.type == "region":
-                function = partial(region, dialect=network.dialect)
+            if each.type in BY_DIALECT:
+                function = partial(function, dialect=network.dialect)
             made = np.asarray(function(each, *(values[source] for source in each.sources)))
             if len(made) != len(given) and each.type == "implicit":
                 made = np.repeat(made, len(given), axis=0)
@@ -87,15 +90,15 @@ def _anchors(at: Layer) -> int:
     return len(mask) or at.options.int("num", 1)
 
 
-@layer("yolo")
-def yolo(at: Layer, x: Array) -> Array:
-    """x, y, objectness and classes through the logistic, x and y scaled; nothing with new_coords."""
-    classes = at.options.int("classes", 20)
+@layer("yolo", by_dialect=True)
+def yolo(at: Layer, x: Array, *, dialect: str) -> Array:
+    """x, y, objectness and classes through the logistic; AlexeyAB's x and y scaled, and nothing with new_coords."""
+    classes, own = at.options.int("classes", 20), dialect == PJREDDIE
     boxes = x.reshape(len(x), _anchors(at), 5 + classes, *x.shape[2:]).copy()
-    if not at.options.int("new_coords", 0):
+    if own or not at.options.int("new_coords", 0):
         boxes[:, :, :2] = logistic(boxes[:, :, :2])
         boxes[:, :, 4:] = logistic(boxes[:, :, 4:])
-    scale = at.options.float("scale_x_y", 1.0)
+    scale = 1.0 if own else at.options.float("scale_x_y", 1.0)
     boxes[:, :, :2] = boxes[:, :, :2] * scale - 0.5 * (scale - 1)
     return boxes.reshape(x.shape)
 
@@ -114,8 +117,8 @@ def gaussian_yolo(at: Layer, x: Array) -> Array:
     return boxes.reshape(x.shape)
 
 
-@layer("region")
-def region(at: Layer, x: Array, *, dialect: str = "pjreddie") -> Array:
+@layer("region", by_dialect=True)
+def region(at: Layer, x: Array, *, dialect: str) -> Array:
     """x, y and objectness through the logistic; classes through softmax, by groups of a tree, or the logistic."""
     options = at.options
     classes, coords, background = options.int("classes", 20), options.int("coords", 4), options.int("background", 0)
@@ -132,7 +135,7 @@ def region(at: Layer, x: Array, *, dialect: str = "pjreddie") -> Array:
     elif options.int("softmax", 0):
         start = coords + (not background)
         boxes[:, :, start:] = _softmax(boxes[:, :, start:], 2)
-    elif dialect == "pjreddie":
+    elif dialect == PJREDDIE:
         boxes[:, :, start:] = logistic(boxes[:, :, start:])
     return boxes.reshape(x.shape)
 
@@ -177,15 +180,20 @@ def _unrolled(at: Layer, x: Array) -> list[Array]:
     return [row.reshape(1, -1) for row in x]
 
 
-@layer("rnn")
-def rnn(at: Layer, x: Array) -> Array:
-    """state = input(x) + self(state), the old one added with shortcut; output(state). Each with the activation."""
+@layer("rnn", by_dialect=True)
+def rnn(at: Layer, x: Array, *, dialect: str) -> Array:
+    """state = input(x) + self(state), the old one added with shortcut; output(state). Each with the activation.
+
+    AlexeyAB's logistic=1 or 2 gives self the logistic or loggy.
+    """
+    inner = {1: "logistic", 2: "loggy"}.get(at.options.int("logistic", 0)) if dialect != PJREDDIE else None
     state = np.zeros((1, len(at.weights["self_layer.biases"])))
     kept = at.options.int("shortcut", 0)
     made = []
     for row in _unrolled(at, x):
         new = activated(at, connected_by(at.weights, row, "input_layer."), "logistic")
-        own = activated(at, connected_by(at.weights, state, "self_layer."), "logistic")
+        own = connected_by(at.weights, state, "self_layer.")
+        own = np.asarray(ACTIVATIONS[inner](own)) if inner else activated(at, own, "logistic")
         state = (state if kept else 0) + new + own
         made.append(activated(at, connected_by(at.weights, state, "output_layer."), "logistic"))
     return np.concatenate(made).reshape(len(x), *at.output)

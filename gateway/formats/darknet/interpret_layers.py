@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 EPS = 0.00001  # normalize_cpu, inside the root
 Function = Callable[..., Array]
 TABLE: dict[str, Function] = {}
+BY_DIALECT: set[str] = set()
+"""Layers that the two programs compute differently: their functions are told `dialect`."""
+PJREDDIE = "pjreddie"
 
 
-def layer(*names: str) -> Callable[[Function], Function]:
+def layer(*names: str, by_dialect: bool = False) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         TABLE.update(dict.fromkeys(names, function))
+        BY_DIALECT.update(names if by_dialect else ())
         return function
 
     return register
@@ -277,8 +281,10 @@ def avgpool(at: Layer, x: Array) -> Array:
 @layer("upsample")
 def upsample(at: Layer, x: Array) -> Array:
     stride = at.options.int("stride", 2)
-    if stride < 0:
-        raise unknown(at, f"stride {stride}, which samples down")
+    if stride < 0:  # samples down: sums of blocks
+        _, height, width = at.output
+        blocks = x[:, :, : height * -stride, : width * -stride].reshape(*x.shape[:2], height, -stride, width, -stride)
+        return np.asarray(at.options.float("scale", 1.0) * blocks.sum(axis=(3, 5)))
     return np.asarray(at.options.float("scale", 1.0) * x.repeat(stride, axis=2).repeat(stride, axis=3))
 
 
@@ -294,8 +300,12 @@ def crop(at: Layer, x: Array) -> Array:
 def reorg(at: Layer, x: Array) -> Array:
     options = at.options
     stride = options.int("stride", 1)
-    if options.int("flatten", 0) or options.int("extra", 0):
-        raise unknown(at, "flatten or extra")
+    if options.int("extra", 0):
+        raise unknown(at, "extra")
+    if options.int("flatten", 0):
+        channels, places = at.input[0], at.input[1] * at.input[2]
+        shape = (places, channels) if options.int("reverse", 0) else (channels, places)
+        return x.reshape(len(x), *shape).transpose(0, 2, 1).reshape(len(x), *at.output)
     channels, height, width = at.output if at.type == "reorg3d" else at.input
     return _moved(x, channels, height, width, stride, forward=bool(options.int("reverse", 0))).reshape(
         len(x), *at.output
@@ -322,9 +332,11 @@ def _moved(x: Array, channels: int, height: int, width: int, stride: int, *, for
 # Joins
 
 
-@layer("route")
-def route(at: Layer, *sources: Array) -> Array:
+@layer("route", by_dialect=True)
+def route(at: Layer, *sources: Array, dialect: str) -> Array:
     groups, mine = max(1, at.options.int("groups", 1)), at.options.int("group_id", 0)
+    if dialect == PJREDDIE:
+        groups, mine = 1, 0
     parts = []
     for x in sources:
         flat = x.reshape(len(x), -1)
@@ -333,21 +345,20 @@ def route(at: Layer, *sources: Array) -> Array:
     return np.concatenate(parts, axis=1).reshape(len(sources[0]), *at.output)
 
 
-@layer("shortcut")
-def shortcut(at: Layer, x: Array, *others: Array) -> Array:
+@layer("shortcut", by_dialect=True)
+def shortcut(at: Layer, x: Array, *others: Array, dialect: str) -> Array:
     weights = at.weights.get("weights")
-    if weights is not None:
-        made = _weighted(at, weights.astype(np.float64), x, others)
-    elif len(others) == 1 and others[0].shape == x.shape:
-        alpha, beta = at.options.float("alpha", 1.0), at.options.float("beta", 1.0)
-        made = alpha * x + beta * others[0]
-    elif any(other.shape[2:] != x.shape[2:] for other in others):
+    if dialect == PJREDDIE:
         made = _sampled(at, x, others[0])
+    elif weights is not None:
+        made = _weighted(at, weights.astype(np.float64), x, others)
     else:
-        made = x.copy()
-        for other in others:  # of fewer channels: flat memory, as far as both reach
-            shared = min(x.shape[1], other.shape[1])
-            made[:, :shared] += other[:, :shared]
+        flat = x.reshape(len(x), -1).copy()
+        for other in others:  # flat memory, as far as both reach
+            more = other.reshape(len(x), -1)
+            reach = min(flat.shape[1], more.shape[1])
+            flat[:, :reach] += more[:, :reach]
+        made = flat.reshape(x.shape)
     return activated(at, made, "linear")
 
 

@@ -577,7 +577,7 @@ CASES: dict[str, Case] = {
     ),
     "proposal": proposal(pre_nms_topn=60, post_nms_topn=20, min_size=4),
     "proposal with scores": proposal(tops=2, pre_nms_topn=60, post_nms_topn=20, min_size=4),
-    "proposal, trap: small ones are dropped": proposal(min_size=60, post_nms_topn=1000),
+    "proposal, trap: small ones are dropped": proposal(min_size=20, post_nms_topn=1000),
     "proposal, ratios, scales, stride": proposal(
         numbers=2, ratio=[0.7, 1.9], scale=4.0, feat_stride=8, base_size=10, min_size=2, nms_thresh=0.5
     ),

@@ -78,7 +78,7 @@ def test_activations_at_their_joints() -> None:
 
 def test_a_shortcut_of_another_size_is_sampled() -> None:
     small = np.arange(2 * 4 * 2 * 3, dtype=np.float64).reshape(2, 4, 2, 3)
-    made = TABLE["shortcut"](at("shortcut", (8, 4, 6), (8, 4, 6)), X, small)
+    made = TABLE["shortcut"](at("shortcut", (8, 4, 6), (8, 4, 6)), X, small, dialect="pjreddie")
     expected = X.copy()
     expected[:, :4, ::2, ::2] += small
     np.testing.assert_array_equal(made, expected)

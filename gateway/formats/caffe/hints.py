@@ -1,0 +1,46 @@
+"""What a net says of inputs that are no ordinary numbers: indices, regions, a picture's record, marks of sequences.
+
+Rule 1: only what a layer reads straight from an input is said: behind another layer nothing is known.
+"""
+
+from __future__ import annotations
+
+from gateway.core.hints import Hint, Size
+from gateway.core.signature import Signature
+from gateway.formats.caffe.net import Layer, Net
+
+PLACES = {"Embed": 0, "BatchReindex": 1, "ROIPooling": 1, "Proposal": 2, "LSTM": 1, "RNN": 1}
+"""Layers -> which bottom is not just numbers."""
+
+
+def hints(net: Net, signature: Signature) -> dict[str, Hint]:
+    """By public name of the input."""
+    public = {spec.tensor: spec.name for spec in signature.inputs}
+    shapes = {spec.name: spec.shape or () for spec in signature.inputs}
+    found: dict[str, Hint] = {}
+    for layer in net.layers:
+        place = PLACES.get(layer.type, len(layer.bottoms))
+        if place < len(layer.bottoms) and layer.bottoms[place] in public:
+            hint = _hint(layer, public, shapes)
+            if hint is not None:
+                found[public[layer.bottoms[place]]] = hint
+    return found
+
+
+def _hint(layer: Layer, public: dict[str, str], shapes: dict[str, tuple[int | None, ...]]) -> Hint | None:
+    data = public.get(layer.bottoms[0], "")
+    if layer.type == "Embed":
+        return Hint(int(layer.param("embed_param").last("input_dim", 1)))
+    if layer.type == "BatchReindex":
+        return Hint((data, 0)) if data else None
+    if layer.type in ("LSTM", "RNN"):
+        return Hint(2)
+    if layer.type == "Proposal":
+        stride = float(layer.param("proposal_param").last("feat_stride", 16))
+        return Hint(role="picture", sizes=_sides(data, shapes), scale=stride) if data else None
+    scale = float(layer.param("roi_pooling_param").last("spatial_scale", 1.0))
+    return Hint((data, 0), "regions", sizes=_sides(data, shapes), scale=scale) if data else None
+
+
+def _sides(name: str, shapes: dict[str, tuple[int | None, ...]]) -> tuple[Size, ...]:
+    return tuple(size if size is not None else (name, at) for at, size in enumerate(shapes[name]))[2:4]
