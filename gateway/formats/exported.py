@@ -15,7 +15,7 @@ from typing import Any
 from gateway.core.artifact import Fact
 from gateway.core.dtypes import BY_NAME, BY_ONNX
 from gateway.core.modeltoml import ModelOptions, TensorOption
-from gateway.core.signature import Signature, TensorSpec
+from gateway.core.signature import Shape, Signature, TensorSpec
 from gateway.errors import ConversionError, CorruptModel
 from gateway.formats.onnx import surgery, weights
 
@@ -181,3 +181,29 @@ def _declare(values: Any, specs: Sequence[TensorSpec]) -> None:
 def operators(model: Any) -> dict[str, int]:
     """How often each operator of a graph occurs, in subgraphs too."""
     return dict(sorted(Counter(node.op_type for node in weights.nodes(model)).items()))
+
+
+def hoist(graph: Any) -> None:
+    """Constant nodes of the outermost graph become initializers, where weights are counted and moved."""
+    kept = []
+    for node in graph.node:
+        value = next((a for a in node.attribute if a.name == "value" and a.HasField("t")), None)
+        if node.op_type != "Constant" or value is None:
+            kept.append(node)
+            continue
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value.t)
+        tensor.name = node.output[0]
+    copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def free_name(shape: Shape, axis: int) -> str:
+    """What a free size is called: batch first; height and width of pictures, length of sequences."""
+    if axis == 0:
+        return "batch"
+    if len(shape) == 3 and shape[2] is not None:
+        return {1: "sequence"}.get(axis, f"dim{axis}")
+    known = {3: {2: "length"}, 4: {2: "height", 3: "width"}, 5: {2: "depth", 3: "height", 4: "width"}}
+    return known.get(len(shape), {1: "sequence"}).get(axis, f"dim{axis}")

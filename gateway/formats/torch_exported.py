@@ -113,7 +113,7 @@ class Program:
 
     def _symbols(self) -> Iterator[tuple[str, str]]:
         """torch's symbol -> the name clients see: batch, height, width, sequence."""
-        from gateway.formats.torchscript.inputs import free_name
+        from gateway.formats.exported import free_name
 
         seen: dict[str, str] = {}
         for name in self.taken:

@@ -24,6 +24,7 @@ from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.names import did_you_mean
 from gateway.core.signature import Shape, Signature, TensorSpec, format_shape
 from gateway.errors import ConversionError, NeedsInputShape
+from gateway.formats.exported import free_name
 from gateway.formats.torchscript.load import Argument, Script, attribute_path, line
 
 PASSES_ON = {
@@ -328,16 +329,6 @@ def _other(
             continue
         return values, how, refusal if how == ONLY_BATCH else ""
     return example, "", refusal
-
-
-def free_name(shape: Shape, axis: int) -> str:
-    """What a free size is called: batch first; height and width of pictures, length of sequences."""
-    if axis == 0:
-        return "batch"
-    if len(shape) == 3 and shape[2] is not None:
-        return {1: "sequence"}.get(axis, f"dim{axis}")
-    known = {3: {2: "length"}, 4: {2: "height", 3: "width"}, 5: {2: "depth", 3: "height", 4: "width"}}
-    return known.get(len(shape), {1: "sequence"}).get(axis, f"dim{axis}")
 
 
 def _symbols(name: str, shape: Shape, *, together: bool) -> tuple[str, ...]:
