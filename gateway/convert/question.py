@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.core.artifact import NATIVE, Artifact
+from gateway.core.artifact import NATIVE, ONNX, Artifact
 from gateway.core.layout import of_source
-from gateway.core.signature import Signature
+from gateway.core.signature import Signature, united
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ class Question:
 
     @property
     def signature(self) -> Signature:
-        """As the source has it: judges know no other order of axes."""
-        return of_source(self.artifact.signatures[0])
+        """As the source has it: judges know no other order of axes. All outputs of an ONNX artifact."""
+        every = self.artifact.signatures
+        return of_source(united(every) if self.artifact.kind == ONNX else every[0])
 
     @property
     def public(self) -> Signature:

@@ -28,7 +28,7 @@ Size = int | tuple[str, int]
 """A number, or (input, axis): as many as that axis of the call has."""
 Resolve = Callable[[Size], int]
 
-ROLES = ("index", "length", "points", "boxes", "regions", "picture", "share", "divisor", "distinct")
+ROLES = ("index", "length", "points", "boxes", "regions", "picture", "share", "pixels", "divisor", "distinct")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Hint:
     regions   rows (picture, x1, y1, x2, y2): one of `bound` pictures of sizes[0] x sizes[1] divided by `scale`
     picture   rows (height, width, scale) of pictures of sizes[0] x sizes[1] times `scale`
     share     in [0, 1]
+    pixels    of a picture, in [0, 1]: the usual values brought there, black and white for large ones
     divisor   whole, not 0
     distinct  no value twice: what is done with equal ones is nowhere defined
     """
@@ -97,6 +98,17 @@ def structured(
         part = random.uniform(0.7, 1.0, (shape[0], 1))
         return np.concatenate([np.round(sides * part), random.uniform(0.8, 1.4, (shape[0], 1))], 1)
     return None
+
+
+def pixels(values: Array, kind: str) -> Array:
+    """What is drawn for any float, as pixels in [0, 1]."""
+    if kind == "large":
+        return np.asarray(values > 0, np.float64)
+    if kind == "normal":
+        return np.clip(0.5 + 0.25 * values, 0.0, 1.0)
+    if kind == "ramp":
+        return np.asarray((values + 1.0) / 3.0)
+    return np.asarray(values / max(1.0, float(values.max(initial=0.0))))
 
 
 def apart(values: Array, random: np.random.Generator) -> Array:

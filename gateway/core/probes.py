@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.core.dtypes import Array, Tensors, dtype, numpy_dtype
-from gateway.core.hints import Hint, Resolve, Size, apart, structured
+from gateway.core.hints import Hint, Resolve, Size, apart, pixels, structured
 from gateway.core.signature import Signature, TensorSpec
 
 KINDS = ("normal", "uniform", "ramp", "corners", "edges", "zeros", "large")
@@ -208,6 +208,8 @@ def _array(
         return (np.minimum(whole, 2047) if row.bits == 16 else whole).astype(numpy_dtype(spec.dtype))
     if row.kind == "f":
         values = _floats(shape, kind, random)
+        if hint is not None and hint.role == "pixels":
+            values = pixels(values, kind)
         values = apart(values, random) if hint is not None and hint.role == "distinct" else values
         return values.astype(numpy_dtype(spec.dtype))
     if row.kind == "c":

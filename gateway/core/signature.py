@@ -10,7 +10,7 @@ Rule 2: `check` changes no value: it compares names, dtypes and shapes, and rais
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -240,3 +240,15 @@ class Signature:
 
 def _of_rows(spec: TensorSpec, rows: int) -> TensorSpec:
     return spec if not spec.shape else replace(spec, shape=(rows, *spec.shape[1:]))
+
+
+def united(signatures: Sequence[Signature]) -> Signature:
+    """The first one with the outputs of all that take the same inputs: what one call of the graph can show."""
+    first = signatures[0]
+    names = {spec.name for spec in first.outputs}
+    further = []
+    for signature in signatures[1:]:
+        if signature.inputs == first.inputs:
+            further += [spec for spec in signature.outputs if spec.name not in names]
+            names |= {spec.name for spec in signature.outputs}
+    return replace(first, outputs=(*first.outputs, *further)) if further else first

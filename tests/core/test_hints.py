@@ -120,6 +120,10 @@ CASES = {
         TensorSpec("x", "float32", (2, 9)), Hint(role="share"), lambda x: x.min() >= 0 and x.max() <= 1,
         lambda x: x.max() > 0.5
     ),
+    "pixels are between 0 and 1": Case(
+        TensorSpec("x", "float32", (2, 3, 4, 5)), Hint(role="pixels"), lambda x: x.min() >= 0 and x.max() <= 1,
+        lambda x: x.max() > 0.5
+    ),
     "divisors are not 0, of both signs": Case(
         TensorSpec("x", "int32", (40,)), Hint(role="divisor"), lambda x: (x != 0).all(), lambda x: x.min() < 0 < x.max()
     ),

@@ -66,6 +66,7 @@ class Layer:
     input: Shape
     output: Shape
     weights: Mapping[str, Array] = field(repr=False)
+    tree: tuple[int, ...] = ()  # sizes of the groups of classes, where `tree=` names a file
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,15 @@ def count_of(arrays: Sequence[tuple[str, tuple[int, ...]]]) -> int:
     return sum(math.prod(shape) for _, shape in arrays)
 
 
-def read(cfg: Path, weights_file: Path | None) -> Network:
-    """Errors: CorruptModel, ConversionError with file, line, layer or offset."""
+def read(
+    cfg: Path, weights_file: Path | None, *, trees: Mapping[str, Path] | None = None, size: Shape | None = None
+) -> Network:
+    """`trees` are files beside it by name, for `tree=`; `size` is another input's than the cfg's.
+
+    Errors: CorruptModel, ConversionError with file, line, layer or offset.
+    """
     net, sections = config.read(cfg)
-    shape = input_shape(net)
+    shape = size or input_shape(net)
     candidates, why = _candidates(net, sections, shape)
     header = weights.NOTHING if weights_file is None else weights.header(weights_file)
     if weights_file is None:
@@ -116,7 +122,7 @@ def read(cfg: Path, weights_file: Path | None) -> Network:
                 hint=f"Add {cfg.stem}.weights.",
             )
         dialect, evidence = _preferred(net, sections, header, candidates)
-        return _network(cfg.name, net, sections, shape, _of(candidates, dialect), evidence, None)
+        return _network(cfg.name, net, sections, shape, _of(candidates, dialect), evidence, None, trees or {})
     exact = [(sizes, seen) for sizes in candidates if (seen := header.fits(sizes.floats))]
     if not exact:
         dialect, _ = _preferred(net, sections, header, candidates)
@@ -134,7 +140,7 @@ def read(cfg: Path, weights_file: Path | None) -> Network:
         evidence = f"{header.name} is consumed to its last byte; {why or evidence}"
     chosen, seen = next((sizes, seen) for sizes, seen in exact if sizes.dialect == dialect)
     flat = weights.floats(weights_file, header, seen)
-    return _network(cfg.name, net, sections, shape, chosen, evidence, (header, flat))
+    return _network(cfg.name, net, sections, shape, chosen, evidence, (header, flat), trees or {})
 
 
 def input_shape(net: Section) -> Shape:
@@ -271,6 +277,41 @@ def _unfit(
     )
 
 
+def tree_of(section: Section, files: Mapping[str, Path]) -> tuple[int, ...]:
+    """Sizes of a tree's groups: rows "NAME PARENT" one after the other with one parent are a group.
+
+    Errors: ConversionError for a file that is not there, CorruptModel for one that is no tree.
+    """
+    wanted = section.options.str("tree", "").rpartition("/")[2]
+    if not wanted:
+        return ()
+    if wanted not in files:
+        raise ConversionError(
+            f"{section.options.where}: tree={section.options.str('tree', '')} names a file that is not beside the cfg.",
+            hint=f"Add {wanted} to the drop.",
+        )
+    path = files[wanted]
+    if path.stat().st_size > config.MAX_BYTES:
+        raise CorruptModel(f"{wanted} has {path.stat().st_size} bytes; a tree has at most {config.MAX_BYTES}.")
+    sizes: list[int] = []
+    last = None
+    for number, line in enumerate(path.read_text("latin-1").splitlines(), 1):
+        words = line.split()
+        try:
+            parent = int(words[1]) if len(words) > 1 else -1
+        except ValueError:
+            raise CorruptModel(f"{wanted}, line {number}: {words[1][:20]!r} is no number of a parent.") from None
+        if parent == last:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+        last = parent
+    classes = section.options.int("classes", 20) if section.kind == "region" else sum(sizes)
+    if not sizes or sum(sizes) != classes:
+        raise CorruptModel(f"{wanted} has {sum(sizes)} rows, and {section.options.where} has {classes} classes.")
+    return tuple(sizes)
+
+
 def _network(
     file: str,
     net: Section,
@@ -279,6 +320,7 @@ def _network(
     sizes: Sizes,
     evidence: str,
     found: tuple[weights.Header, Array] | None,
+    trees: Mapping[str, Path],
 ) -> Network:
     layers: list[Layer] = []
     at = 0
@@ -296,7 +338,7 @@ def _network(
         before = shape if first < 0 else layers[first].output
         layers.append(
             Layer(index, section.kind, f"{section.kind}_{index}", section.options, plan.sources, before, plan.output,
-                  arrays)
+                  arrays, tree_of(section, trees))
         )  # fmt: skip
     heads = tuple(layer.index for layer in layers if layer.type in HEADS)
     last = next((layer.index for layer in reversed(layers) if layer.type not in SILENT), len(layers) - 1)

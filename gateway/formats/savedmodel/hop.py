@@ -17,7 +17,7 @@ from gateway.core.artifact import FROZEN, SAVEDMODEL, Fact
 from gateway.core.layout import channels_last
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.preprocess import Preprocess
-from gateway.core.signature import Signature
+from gateway.core.signature import Signature, united
 from gateway.errors import ConversionError
 from gateway.formats.base import Conversion
 from gateway.formats.savedmodel import further, warmup
@@ -39,7 +39,7 @@ def convert(job: Job) -> dict[str, Any]:
     options = ModelOptions.from_json(job.arguments["options"])
     target = job.arguments["target"]
     last = {option.name for option in (*options.inputs, *options.outputs) if option.layout == "nhwc"}
-    shown = before.signatures[0]
+    shown = united(before.signatures)  # a SavedModel shows all of it under each of its names
     check_layouts(shown, last)
     plain = replace(
         shown,

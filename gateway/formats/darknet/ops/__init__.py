@@ -1,0 +1,1 @@
+"""Darknet layers to ONNX, a file a family."""
