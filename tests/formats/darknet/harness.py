@@ -56,7 +56,7 @@ def _problems(
         return [] if right else [f"expected a refusal with {case.refused!r}, got {ours.get('message', 'an answer')}"]
     if asked is None:
         return [f"{ours['error']}: {ours['message']}"]
-    problems = []
+    problems = [f"the interpreter: {ours['interpreter']}"] if ours["interpreter"] else []
     if case.opencv and said.value[name]:
         problems.append(f"OpenCV was to judge: {said.value[name]}")
     if not case.opencv and not said.value[name].startswith("OpenCV does not judge it"):
