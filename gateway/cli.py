@@ -81,6 +81,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
     flags = {name: getattr(arguments, name) for name in _SERVE_FLAGS}
     flags["compat.on"] = arguments.compat_ports or None
+    flags |= _set(arguments.set)
 
     def read_again() -> config.Settings | None:
         try:
@@ -90,6 +91,14 @@ def serve(arguments: argparse.Namespace) -> int:
             return None
 
     return app.serve(_settings(arguments.config, flags), read_again)
+
+
+def _set(words: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE of --set. Errors: UsageError with all that are none."""
+    wrong = [word for word in words if "=" not in word or word.startswith("=")]
+    if wrong:
+        raise UsageError(f"--set {', '.join(map(repr, wrong))}: expected NAME=VALUE, e.g. jobs.concurrency=4.")
+    return dict(word.split("=", 1) for word in words)
 
 
 def convert(arguments: argparse.Namespace) -> int:
@@ -398,6 +407,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--compat-ports", action="store_true", help=help_text)
     sub.add_argument("--store", metavar="DIR", help="default: ~/.cache/model-gateway/store")
     sub.add_argument("--config", type=Path, metavar="gateway.toml")
+    help_text = "any setting of docs/settings.md by its dotted name; wins over all else; may be repeated"
+    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=help_text)
 
     sub = command("convert", convert, "Convert a model and prove the result.")
     sub.add_argument("source", metavar="SOURCE", help="a file or a folder")

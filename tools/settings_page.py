@@ -20,8 +20,8 @@ HEAD = """\
 *Written by `tools/settings_page.py` from `gateway/config.py`; do not edit.*
 
 Later ones win: defaults, the TOML file of `--config`, variables, flags. In the file a dotted name is a key in a table
-(`[batch]`, `max_rows = 64`). Every wrong setting is named at once, with the nearest known name, and nothing starts.
-SIGHUP reads them again.
+(`[batch]`, `max_rows = 64`); a flag for any of them is `--set batch.max_rows=64`. Every wrong setting is named at once,
+with the nearest known name, and nothing starts. SIGHUP reads them again.
 
 | name | default | variable | what it is |
 |---|---|---|---|

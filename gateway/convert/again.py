@@ -14,7 +14,7 @@ from gateway.convert import bounded, rounding
 from gateway.convert.answers import file_of, files_of, of_form
 from gateway.convert.jobs import Jobs
 from gateway.convert.question import Answers, Case, Question
-from gateway.core.artifact import Verification
+from gateway.core.artifact import FROZEN, ONNX, SAVEDMODEL, Verification
 from gateway.core.compare import Comparison
 from gateway.errors import GatewayError, JobCancelled
 from gateway.process import plain
@@ -127,19 +127,20 @@ def located(jobs: Jobs, question: Question, answers: Answers, verification: Veri
     """The same report with the first diverging node, or why it cannot be named."""
     by_name = {case.name: case for case in answers.cases}
     failed = [c for c in verification.comparisons if not c.passed and c.case in by_name]
-    if not failed or question.artifact.kind != "onnx":
+    task, environment, model = _search(question)
+    if not failed or model is None:
         return verification
     case = by_name[max(failed, key=lambda comparison: comparison.severity).case]
     arguments = dict(question.subject) | {
         "signature": question.signature.to_json(),
-        "artifact": str((question.folder / "model.onnx").absolute()),
+        "artifact": str(model.absolute()),
         "inputs": str(case.inputs.absolute()),
         "quantised": question.quantised,
     }
     try:
         arguments["seen"], seen = _nodes(jobs, question, answers, arguments)
-        read: tuple[str | Path, ...] = (*named_by_us(question.folder), case.inputs, *seen)
-        result = jobs.run("gateway.formats.tasks:locate", arguments, environment="base", stage="locate", read=read)
+        read: tuple[str | Path, ...] = (*named_by_us(question.folder), model.parent.absolute(), case.inputs, *seen)
+        result = jobs.run(task, arguments, environment=environment, stage="locate", read=read)
         at = of_form("locate", lambda: _at(result.value))
         made = result.out / "repro"
         if question.repro is not None and made.is_dir():
@@ -150,6 +151,14 @@ def located(jobs: Jobs, question: Question, answers: Answers, verification: Veri
     except (GatewayError, OSError, plain.NotPlain) as error:
         at = f"no node can be named: the search for it ended: {getattr(error, 'message', error)}"
     return Verification(verification.verdict, verification.oracle, verification.reason, verification.comparisons, at)
+
+
+def _search(question: Question) -> tuple[str, str, Path | None]:
+    """The task that looks into an artifact of this kind, its Environment, and the ONNX file it looks into."""
+    if question.artifact.kind in (SAVEDMODEL, FROZEN):
+        return "gateway.formats.savedmodel.locate:locate", "tensorflow", question.onnx
+    model = question.folder / "model.onnx" if question.artifact.kind == ONNX else None
+    return "gateway.formats.tasks:locate", "base", model
 
 
 def _at(value: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ class Making:
         native = hops[-1].target == NATIVE
         judge = self.judge_of(hops[0], request.verify and not native)
         environment = self.ensure(hops, judge)
-        conversion = _run_hops(hops, self.subject, request.labels, self.jobs, out, self._onnx)
+        conversion, hub = _run_hops(hops, self.subject, request.labels, self.jobs, out, self._onnx)
         if target == ONNX:
             self._onnx = (out, conversion)
         _read_again(self.jobs, request.match.format, conversion, out)
@@ -90,6 +90,7 @@ class Making:
         owner = owners(request.vectors, artifact.signatures[0]) if request.verify else None
         question = replace(
             self.question(judge, conversion, artifact, out, request.verify),
+            onnx=hub,
             repro=out / REPRO,
             timed_s=timed_s,
             timed_on=self.timing.inputs if self.timing else None,
@@ -170,10 +171,11 @@ def _run_hops(
     jobs: Jobs,
     out: Path,
     onnx: tuple[Path, Conversion] | None,
-) -> Conversion:
+) -> tuple[Conversion, Path | None]:
     """One Job after the other, each fed with what the one before it left; the last one's files are in `out`.
 
-    `onnx` is what the first hop has made before, where that is so.
+    With them the ONNX file that the last one was made from, which stays as long as the Jobs do. `onnx` is what the
+    first hop has made before, where that is so.
     """
     if onnx is None or len(hops) == 1:
         first = hops[0]
@@ -184,6 +186,7 @@ def _run_hops(
         folder, conversion = result.out, _conversion(result.value)
     else:
         folder, conversion = onnx
+    hub = folder / "model.onnx" if len(hops) > 1 else None
     for hop in hops[1:]:
         arguments = {
             "target": hop.target,
@@ -196,7 +199,7 @@ def _run_hops(
         result = jobs.run(hop.task, arguments, environment=hop.environment, stage=hop.target, read=read)
         folder, conversion = result.out, _conversion(result.value)
     _move(folder, out)
-    return conversion
+    return conversion, hub
 
 
 def subject_of(source: Source, match: Match, options: ModelOptions) -> Subject:

@@ -64,6 +64,7 @@ class Question:
     because: str = ""  # why no better judge sits
     further: tuple[str, ...] = ()  # Environments of the judges behind it
     runs_in: str = "base"  # Environment of the artifact's runtime
+    onnx: Path | None = None  # the ONNX file that the artifact was made from, where it is not the artifact
     repro: Path | None = None  # where the wrong node alone is written when it fails
     timed_s: float = 0.0  # longest for timing a call of the artifact; 0: it is not timed
     timed_on: Path | None = None  # the inputs to time it on; None: the first of its cases

@@ -132,7 +132,12 @@ WRONG = {
     "environment nobody knows": Wrong(["doctor", "--install", "bsae"], 2, ["bsae", "base"]),
     "no gateway there": Wrong(["predict", "m", "--url", "http://127.0.0.1:9", "--npy", "x=a.npy"], 3, ["127.0.0.1:9"]),
     "settings that are wrong, all of them": Wrong(
-        ["serve", "{tmp}", "--config", "{tmp}/bad.toml"], 2, ["batch.max_row", "batch.max_rows", "grpc_port"]
+        ["serve", "{tmp}", "--config", "{tmp}/bad.toml", "--set", "jobs.concurency=1", "--set", "http_port=x"],
+        2,
+        ["batch.max_row", "batch.max_rows", "grpc_port", "jobs.concurrency", "http_port: 'x' is not a valid int"],
+    ),
+    "a setting without a value": Wrong(
+        ["serve", "{tmp}", "--set", "http_port"], 2, ["'http_port': expected NAME=VALUE"]
     ),
 }
 
