@@ -16,6 +16,7 @@ All functions block; conversions run in child processes of a pinned Environment,
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -151,7 +152,8 @@ def code(
 def _title(path: Path) -> str:
     """What people call it: of a version's folder the folder above."""
     whole = path.absolute()
-    return whole.parent.name if whole.name.isdigit() else whole.stem
+    name = whole.parent.name if whole.name.isdigit() else whole.stem
+    return re.sub(r"[^\w .+-]", "_", name)  # it stands in a comment of the code
 
 
 def recognise(source: str | Path) -> dict[str, Any]:
