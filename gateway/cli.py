@@ -289,6 +289,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     from gateway import client
+    from gateway.core.detections import BOXES
 
     gateway = client.Client(arguments.url)
     if arguments.json is not None:
@@ -298,14 +299,17 @@ def predict(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--json {arguments.json}: {error.strerror}") from None
         _print_json(gateway.send(arguments.model, body))
         return DONE
-    version, signature = gateway.signature(arguments.model)
     if arguments.image is not None:
         if not arguments.image.is_file():
             raise UsageError(f"--image {arguments.image} is not a file.")
+        version, signature = gateway.signature(arguments.model, BOXES)
         inputs = client.picture_inputs(signature, arguments.image)
-    else:
-        inputs = client.array_inputs(arguments.npy)
-        signature.check(inputs)
+        outputs = gateway.predict(arguments.model, version, inputs, signature.name)
+        _print(client.boxes(signature, outputs, arguments.image) or client.describe(signature, outputs))
+        return DONE
+    version, signature = gateway.signature(arguments.model)
+    inputs = client.array_inputs(arguments.npy)
+    signature.check(inputs)
     _print(client.describe(signature, gateway.predict(arguments.model, version, inputs)))
     return DONE
 

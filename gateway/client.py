@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import orjson
 
 from gateway import pictures
+from gateway.core import detections
 from gateway.core.dtypes import Array
 from gateway.core.names import check_model_name
 from gateway.core.signature import Signature, format_shape
@@ -51,8 +53,10 @@ class Client:
                 f"no gateway answers at {self._url}: {reason}.", hint="Start one with: gateway serve"
             ) from None
 
-    def signature(self, model: str) -> tuple[int, Signature]:
-        """(version, default signature) of the newest version that serves. Errors: ModelNotFound."""
+    def signature(self, model: str, wanted: str = "") -> tuple[int, Signature]:
+        """(version, signature) of the newest version that serves: the one called `wanted` where there is one, else
+        the first. Errors: ModelNotFound.
+        """
         name = urllib.parse.quote(check_model_name(model))
         known = self._call(f"/api/v1/models/{name}")
         serving = [v for v in known["versions"] if v["state"] == "AVAILABLE"]
@@ -63,11 +67,13 @@ class Client:
             raise ModelNotFound(f"model {model!r} does not serve: {states or 'it has no versions'}.")
         version = int(serving[0]["version"])
         described = self._call(f"/api/v1/models/{name}/versions/{version}")
-        return version, Signature.from_json(described["signatures"][0])
+        every = [Signature.from_json(each) for each in described["signatures"]]
+        return version, next((each for each in every if each.name == wanted), every[0])
 
-    def predict(self, model: str, version: int, inputs: Mapping[str, Array]) -> dict[str, Any]:
-        """Outputs by name, as JSON values."""
-        body = orjson.dumps({"inputs": {name: _json_value(array) for name, array in inputs.items()}})
+    def predict(self, model: str, version: int, inputs: Mapping[str, Array], signature: str = "") -> dict[str, Any]:
+        """Outputs by name, as JSON values; `signature` "" is the default one."""
+        asked: dict[str, Any] = {"inputs": {name: _json_value(array) for name, array in inputs.items()}}
+        body = orjson.dumps(asked | ({"signature_name": signature} if signature else {}))
         name = urllib.parse.quote(check_model_name(model))
         outputs = self._call(f"/v1/models/{name}/versions/{version}:predict", body)["outputs"]
         return outputs if isinstance(outputs, dict) else {"": outputs}
@@ -134,6 +140,28 @@ def describe(signature: Signature, outputs: Mapping[str, Any]) -> str:
             text = np.array2string(value, threshold=20, precision=6)
             lines.append(f"{spec.name} {spec.dtype}{format_shape(value.shape)}: {text}")
     return "\n".join(lines)
+
+
+def boxes(signature: Signature, outputs: Mapping[str, Any], path: Path) -> str:
+    """What a detector saw in a picture file, a line a box; "" for a model that is no detector."""
+    found = pictures.wanted(signature)
+    values = [np.asarray(outputs.get(spec.name, outputs.get(""))) for spec in signature.outputs]
+    if found is None:
+        return ""
+    if signature.name == detections.BOXES and len(values) == 2:
+        seen = detections.of_scores(values[0][0], values[1][0])
+    elif len(values) == 1 and values[0].ndim == 4 and values[0].shape[-1] == detections.ROW:
+        seen = detections.of_rows(values[0].reshape(-1, detections.ROW))
+    else:
+        return ""
+    preprocess = found[1]
+    height, width = pictures.decode(path.read_bytes(), path.name, exif=preprocess.exif).shape[:2]
+    tall, wide = preprocess.height_and_width(found[0].shape)
+    if preprocess.resize is None and tall is not None and wide is not None:
+        preprocess = replace(preprocess, resize=(tall, wide))
+    placed = [detections.placed(each, preprocess, (height, width)) for each in seen]
+    least = f"nothing scores over {100 * detections.THRESHOLD:g} %"
+    return "\n".join(detections.line(each, signature.labels) for each in placed) or least
 
 
 def _ranking(labels: Sequence[str], row: Array) -> str:

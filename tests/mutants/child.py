@@ -29,7 +29,7 @@ from gateway.convert import bounded, rounding
 from gateway.core.artifact import Artifact, Provenance, Verdict, Verification
 from gateway.core.compare import Comparison, compare
 from gateway.core.modeltoml import ModelOptions
-from gateway.core.signature import Signature
+from gateway.core.signature import Signature, united
 from gateway.errors import GatewayError
 from gateway.formats import tails, tasks
 from gateway.formats.base import Source, all_formats
@@ -63,7 +63,7 @@ def subject_of(name: str, net: dict[str, Any]) -> Subject:
 def converted(subject: Subject, out: Path) -> Signature:
     """model.onnx in `out`. Errors: ConversionError, and whatever a mistake raises."""
     out.mkdir(parents=True, exist_ok=True)
-    return subject.format.convert(subject.source, subject.match, subject.options, "onnx", out).signatures[0]
+    return united(subject.format.convert(subject.source, subject.match, subject.options, "onnx", out).signatures)
 
 
 # prepare

@@ -52,4 +52,8 @@ def target(name: str) -> Target:
     return found
 
 
-TARGETS = {"caffe": "tests.mutants.caffe:TARGET", "mxnet": "tests.mutants.mxnet:TARGET"}
+TARGETS = {
+    "caffe": "tests.mutants.caffe:TARGET",
+    "darknet": "tests.mutants.darknet:TARGET",
+    "mxnet": "tests.mutants.mxnet:TARGET",
+}

@@ -171,9 +171,9 @@ def _convert(source: Source, match: Match, options: ModelOptions, out: Path) -> 
 
 def load_operators() -> None:
     """Import every family: that registers their functions."""
-    from gateway.formats.darknet.ops import activations, heads, joins, places, pooling, recurrent, weighted
+    from gateway.formats.darknet.ops import activations, boxes, heads, joins, places, pooling, recurrent, weighted
 
-    assert all((activations, heads, joins, places, pooling, recurrent, weighted))
+    assert all((activations, boxes, heads, joins, places, pooling, recurrent, weighted))
 
 
 def _emit(graph: Emit, found: Network, spec: TensorSpec) -> tuple[list[str], list[Node]]:
@@ -240,7 +240,8 @@ def _boxes(
     places, scores = [], []
     for layer in heads:
         graph.current = nodes[layer.index]
-        made = boxes.boxes(graph, nodes[layer.index], tensors[layer.index], found.input)
+        function = converter(FORMAT_NAME, f"{layer.type} boxes")
+        made = function(graph, tensors[layer.index], found.input, nodes[layer.index])
         places.append(made[0])
         scores.append(made[1])
     specs = []

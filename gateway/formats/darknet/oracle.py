@@ -80,10 +80,14 @@ class OpencvOracle(Oracle):
     def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
         data = given(self._network, inputs, self._signature)
         every = list(self._network.layers)
-        rows = [self._row(found) for found in self._reading.answers(data, self._asked(every, boxes=False))]
+        boxes = any(layer is None for layer in self._wants.values())
+        rows = [self._row(found) for found in self._reading.answers(data, self._asked(every, boxes=boxes))]
         made = opencv.tensors_of(rows)
         for layer in every:
             yield layer.name, layer.type, {layer.name: made[layer.name].astype(np.float32)}
+        if boxes:
+            last = decode.heads(self._network)[-1]
+            yield last.name, f"{last.type} boxes", {name: made[name].astype(np.float32) for name in ("scores", "boxes")}
 
     def _asked(self, layers: list[Layer], *, boxes: bool) -> list[int]:
         """Indices of layers whose answer is needed: of a head what it reads, for boxes the head itself."""
@@ -147,8 +151,14 @@ class InterpreterOracle(Oracle):
 
     def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
         data = given(self._network, inputs, self._signature)
+        made: dict[str, Array] = {}
+        heads = decode.heads(self._network)
         for name, kind, found in self._interpreter.walk(self._network, {INPUT: data}):
+            made |= {tensor: array for tensor, array in found.items() if kind in decode.HEADS}
             yield name, kind, {tensor: rounded(array) for tensor, array in found.items()}
+        if any(layer is None for layer in self._wants.values()):
+            scores, boxes = decode.decoded(self._network, made)
+            yield heads[-1].name, f"{heads[-1].type} boxes", {"scores": rounded(scores), "boxes": rounded(boxes)}
 
 
 def interpreter() -> Any:

@@ -17,6 +17,7 @@ from gateway.core.dtypes import Array
 from gateway.formats.darknet.ops.heads import anchors_of, by_anchor, split
 from gateway.formats.darknet.ops.weighted import flat
 from gateway.formats.darknet.shapes import Shape
+from gateway.graph.registry import op
 
 if TYPE_CHECKING:
     from gateway.formats.darknet.node import Node
@@ -34,7 +35,8 @@ def why_not(node: Node) -> str:
     return ""
 
 
-def boxes(graph: Emit, node: Node, head: str, network: Shape) -> tuple[str, str]:
+@op("darknet", "yolo boxes", "gaussian_yolo boxes", "region boxes", "detection boxes")
+def boxes(graph: Emit, head: str, network: Shape, node: Node) -> tuple[str, str]:
     """(boxes, scores) of one head whose answer is the tensor `head`. `network` is the shape of the input."""
     if node.op == "detection":
         return _of_cells(graph, node, head)
