@@ -28,7 +28,9 @@ Size = int | tuple[str, int]
 """A number, or (input, axis): as many as that axis of the call has."""
 Resolve = Callable[[Size], int]
 
-ROLES = ("index", "length", "points", "boxes", "regions", "picture", "share", "pixels", "divisor", "distinct")
+ROLES = (
+    "index", "length", "points", "boxes", "regions", "picture", "share", "pixels", "divisor", "distinct", "words",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Hint:
     pixels    of a picture, in [0, 1]: the usual values brought there, black and white for large ones
     divisor   whole, not 0
     distinct  no value twice: what is done with equal ones is nowhere defined
+    words     of an input of strings: these, which the model knows
     """
 
     bound: Size = 0
@@ -56,6 +59,7 @@ class Hint:
     beyond: bool = False
     centre: bool = False
     scale: float = 1.0
+    words: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -68,6 +72,7 @@ class Hint:
                 "bound": _size(data["bound"]),
                 "sizes": tuple(_size(size) for size in data["sizes"]),
                 "columns": tuple(data["columns"]),
+                "words": tuple(data.get("words", ())),
             }
         )
 

@@ -217,7 +217,7 @@ def _array(
     if row.kind == "b":
         return random.random(shape) < (0.0 if kind == "zeros" else 0.5)
     if row.kind == "s":
-        return _strings(shape, kind, random)
+        return _strings(shape, kind, random, hint.words if hint is not None else ())
     return _integers(spec.dtype, shape, kind, sizing, hint, resolve, random)
 
 
@@ -302,12 +302,18 @@ def _integers(
     return np.asarray(flat).reshape(shape).astype(name)
 
 
-def _strings(shape: tuple[int, ...], kind: str, random: np.random.Generator) -> Array:
-    """Words in "uniform", "corners" and "large"; digits elsewhere, which a model that casts to numbers takes too."""
+def _strings(shape: tuple[int, ...], kind: str, random: np.random.Generator, known: tuple[str, ...] = ()) -> Array:
+    """The words that a model knows, in "corners" others too.
+
+    Where none are known: WORDS in "uniform", "corners" and "large"; digits elsewhere, which a model that casts to
+    numbers takes too.
+    """
     count = _count(shape)
     out = np.empty(count, dtype=object)
     for at, number in enumerate(random.integers(0, 100, count).tolist()):
-        if kind in ("uniform", "corners", "large"):
+        if known and not (kind == "corners" and at % 2):
+            out[at] = known[(at if kind == "ramp" else number) % len(known)].encode()
+        elif kind in ("uniform", "corners", "large"):
             out[at] = WORDS[number % len(WORDS)]
         else:
             out[at] = str({"zeros": 0, "ramp": at}.get(kind, number)).encode()

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.core.dtypes import Array
 from gateway.errors import CorruptModel
-from gateway.graph.builder import GraphBuilder
 
 ML = "ai.onnx.ml"
 ML_OPSET = 5
@@ -32,6 +32,18 @@ ZERO = float(np.float32(1e-35))  # LightGBM: what is not farther from 0 counts a
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+
+class Nodes(Protocol):
+    """What emitting needs of a graph: Nodes has it."""
+
+    def node(self, op_type: str, inputs: Sequence[str], *, name: str = "", output: str = "", **attributes: Any) -> str:
+        """A node with one output, which is returned."""
+        ...
+
+    def constant(self, wish: str, array: Array) -> str:
+        """A tensor of that value."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ def checked(tree: Tree, columns: int, where: str) -> Tree:
     return tree
 
 
-def emit(graph: GraphBuilder, data: str, ensemble: Ensemble, *, name: str = "trees") -> str:
+def emit(graph: Nodes, data: str, ensemble: Ensemble, *, name: str = "trees") -> str:
     """Sums of the leaves' values, float64 (rows, targets). `data` is the columns' tensor of `columns_of`."""
     if ensemble.vectors:
         return _emit_vectors(graph, data, ensemble, name)
@@ -134,7 +146,7 @@ def emit(graph: GraphBuilder, data: str, ensemble: Ensemble, *, name: str = "tre
     return _node(graph, data, ensemble, [tree.value for tree in ensemble.trees], False, name)
 
 
-def emit_leaves(graph: GraphBuilder, data: str, ensemble: Ensemble, *, name: str = "leaf_numbers") -> str:
+def emit_leaves(graph: Nodes, data: str, ensemble: Ensemble, *, name: str = "leaf_numbers") -> str:
     """The number of the leaf that each tree ends in, int64 (rows, trees)."""
     if not ensemble.trees:
         return graph.node("Cast", [_nothing(graph, data, 0, name)], name=f"{name}_whole", to=7)
@@ -142,7 +154,7 @@ def emit_leaves(graph: GraphBuilder, data: str, ensemble: Ensemble, *, name: str
     return graph.node("Cast", [found], name=f"{name}_whole", to=7)
 
 
-def columns_of(graph: GraphBuilder, features: str, ensemble: Ensemble, *, single: bool = True) -> str:
+def columns_of(graph: Nodes, features: str, ensemble: Ensemble, *, single: bool = True) -> str:
     """The tensor that conditions read, float64 (rows, columns), from the features (rows, features).
 
     `single`: features are float32 as they are.
@@ -164,7 +176,7 @@ def columns_of(graph: GraphBuilder, features: str, ensemble: Ensemble, *, single
     return wide if len(parts) == 1 else graph.node("Concat", parts, name="columns_all", axis=1)
 
 
-def _where_zero(graph: GraphBuilder, tensor: str, value: float) -> str:
+def _where_zero(graph: Nodes, tensor: str, value: float) -> str:
     small = graph.constant("zero", np.array(ZERO, np.float64))
     near = graph.node("LessOrEqual", [graph.node("Abs", [tensor]), small])
     return graph.node("Where", [near, graph.constant("instead", np.array(value, np.float64)), tensor])
@@ -181,7 +193,7 @@ def _runs(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
     return found
 
 
-def _whole(graph: GraphBuilder, part: str, place: Sequence[Column]) -> str:
+def _whole(graph: Nodes, part: str, place: Sequence[Column]) -> str:
     """The whole part, towards 0; -1 for what lies outside of [low, high); NaN stays NaN."""
     zero = graph.constant("nought", np.array(0, np.float64))
     low = graph.constant("lowest", np.array([column.low for column in place]))
@@ -196,18 +208,18 @@ def _whole(graph: GraphBuilder, part: str, place: Sequence[Column]) -> str:
     )
 
 
-def _nothing(graph: GraphBuilder, data: str, targets: int, name: str) -> str:
+def _nothing(graph: Nodes, data: str, targets: int, name: str) -> str:
     """Zeros of (rows, targets): an ensemble without trees."""
     rows = graph.node("Slice", [graph.node("Shape", [data]), *_ints(graph, [0], [1])])
     shape = graph.node("Concat", [rows, graph.constant("width", np.array([targets], np.int64))], axis=0)
     return graph.node("Expand", [graph.constant("nothing", np.zeros((1, 1))), shape], name=name)
 
 
-def _ints(graph: GraphBuilder, *values: list[int]) -> list[str]:
+def _ints(graph: Nodes, *values: list[int]) -> list[str]:
     return [graph.constant("place", np.array(value, np.int64)) for value in values]
 
 
-def _emit_vectors(graph: GraphBuilder, data: str, ensemble: Ensemble, name: str) -> str:
+def _emit_vectors(graph: Nodes, data: str, ensemble: Ensemble, name: str) -> str:
     """Trees say which leaf; a table says its values. TreeEnsemble's leaves hold one value only."""
     places, rows, at = [], [], 0
     for tree in ensemble.trees:
@@ -231,7 +243,7 @@ def _unit(place: int, count: int) -> Doubles:
     return np.eye(1, count, place)
 
 
-def _node(graph: GraphBuilder, data: str, ensemble: Ensemble, values: Sequence[Array], apart: bool, name: str) -> str:
+def _node(graph: Nodes, data: str, ensemble: Ensemble, values: Sequence[Array], apart: bool, name: str) -> str:
     """One TreeEnsemble. `apart`: each tree is a target of its own, and `values` its leaves' numbers."""
     from onnx import numpy_helper
 

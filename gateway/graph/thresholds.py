@@ -120,10 +120,11 @@ class _Maker:
         else:
             at = self.kind.type(tree.threshold[node])
             low, high = np.nextafter(at, self.kind.type(-np.inf)), np.nextafter(at, self.kind.type(np.inf))
-            found["thresholds"].add(row, feature, float(low), float(at), float(high))
+            near = [float(value) for value in (low, at, high) if np.isfinite(value)]
+            found["thresholds"].add(row, feature, *near)  # of an infinite threshold: the largest number there is
             if column.kind == ZERO_MISSING:
-                near = [float(np.nextafter(np.float32(ZERO), np.float32(side))) for side in (0, 1)]
-                values = [0.0, -0.0, 1e-36, float(np.float32(ZERO)), *near]
+                tiny = [float(np.nextafter(np.float32(ZERO), np.float32(side))) for side in (0, 1)]
+                values = [0.0, -0.0, 1e-36, float(np.float32(ZERO)), *tiny]
                 found["nearly zero"].add(row, feature, *values, *(-value for value in values))
             elif abs(at) < 1e-30:
                 found["nearly zero"].add(row, feature, 0.0, -0.0)

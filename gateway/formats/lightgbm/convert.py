@@ -66,19 +66,22 @@ def _answers(
 ) -> tuple[TensorSpec, dict[str, Answer]]:
     spec = forest.input_spec(options, model.ensemble.features, file)
     features = graph.input(spec.name, spec.dtype, spec.shape or (), spec.symbols)
-    data = columns_of(graph, features, model.ensemble, single=spec.dtype == "float32")
+    return spec, answers_of(graph, features, model, single=spec.dtype == "float32")
+
+
+def answers_of(graph: GraphBuilder, features: str, model: Model, *, single: bool) -> dict[str, Answer]:
+    """Every output that there is, by name; `single`: features are float32."""
+    data = columns_of(graph, features, model.ensemble, single=single)
     sums = emit(graph, data, model.ensemble)
     if model.average:
         sums = graph.node("Div", [sums, graph.constant("rounds", np.array(model.average, np.float64))])
     many = (None, model.groups) if model.groups > 1 else (None,)
     answers = _of_objective(graph, model, sums, many)
-    answers[MARGINS] = Answer(
-        lambda: forest.single(graph, sums, model.groups, "margins_float32"), "float32", many, False
-    )
+    answers[MARGINS] = Answer(lambda: forest.single(graph, sums, model.groups, "raw"), "float32", many, False)
     if model.ensemble.trees:
         width = len(model.ensemble.trees)
         answers[LEAVES] = Answer(lambda: emit_leaves(graph, data, model.ensemble), "int64", (None, width), False)
-    return spec, answers
+    return answers
 
 
 def _of_objective(graph: GraphBuilder, model: Model, sums: str, many: tuple[int | None, ...]) -> dict[str, Answer]:

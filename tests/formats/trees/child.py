@@ -88,6 +88,14 @@ def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+def _as_text(array: Any) -> Any:
+    """Strings as onnxruntime takes them."""
+    if array.dtype != object:
+        return array
+    texts = [item.decode() if isinstance(item, bytes) else item for item in array.reshape(-1).tolist()]
+    return np.array(texts, object).reshape(array.shape)
+
+
 def run(job: Any) -> dict[str, Any]:
     """`folders`: name -> {"folder", "cases"} -> name -> {"error": ""}; answers beside the judge's, as N.served."""
     import onnx
@@ -105,7 +113,8 @@ def run(job: Any) -> dict[str, Any]:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         for _, place in row["cases"]:
-            found = session.run(names, wire.load(folder / f"{place}.inputs"))
+            given = wire.load(folder / f"{place}.inputs")
+            found = session.run(names, {name: _as_text(array) for name, array in given.items()})
             wire.save(job.out / f"{number}.{place}", dict(zip(names, map(np.asarray, found), strict=True)))
         answers[name] = {"served": str(job.out / str(number)), "seconds": time.monotonic() - started}
     return answers

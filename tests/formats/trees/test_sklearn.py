@@ -1,0 +1,117 @@
+"""scikit-learn: trees end in its own leaves; every kind of estimator, texts and tables answer as it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.formats.trees.table import Row, check, run_table
+
+CLASSES = ("probabilities", "label", "leaves")
+VALUES = ("predictions", "leaves")
+FIT, NO_NAN = "sklearns:fit", ("missing",)
+
+
+def trees(kind: str, outputs: tuple[str, ...], **arguments: Any) -> Row:
+    return Row(FIT, {"kind": kind} | arguments, outputs=outputs)
+
+
+def other(kind: str, *, outputs: tuple[str, ...] = (), **arguments: Any) -> Row:
+    return Row(FIT, {"kind": kind, "scaled": True} | arguments, outputs=outputs)
+
+
+ROWS = {
+    "decision tree": trees("tree:DecisionTreeClassifier", CLASSES, max_depth=6),
+    "decision tree, NaN in training": trees("tree:DecisionTreeClassifier", CLASSES, missing=0.1, max_depth=6),
+    "decision tree of numbers": trees("tree:DecisionTreeRegressor", VALUES, target="y", max_depth=6),
+    "decision tree of several numbers": trees("tree:DecisionTreeRegressor", VALUES, target="several", max_depth=5),
+    "extra tree": trees("tree:ExtraTreeClassifier", CLASSES, max_depth=6, texts=True),
+    "random forest": trees("ensemble:RandomForestClassifier", CLASSES, n_estimators=12, max_depth=7),
+    "random forest, NaN in training, classes are strings": trees(
+        "ensemble:RandomForestClassifier", CLASSES, n_estimators=8, max_depth=7, missing=0.1, texts=True, file="m.pkl"
+    ),
+    "random forest of numbers, skops": trees(
+        "ensemble:RandomForestRegressor", VALUES, n_estimators=10, max_depth=7, target="y", file="m.skops"
+    ),
+    "extra trees, packed": trees(
+        "ensemble:ExtraTreesClassifier", CLASSES, n_estimators=10, max_depth=7, file="packed.joblib"
+    ),
+    "extra trees of numbers": trees("ensemble:ExtraTreesRegressor", VALUES, n_estimators=10, max_depth=7, target="y"),
+    "gradient boosting of numbers": trees("ensemble:GradientBoostingRegressor", VALUES, n_estimators=12, target="y"),
+    "gradient boosting of two classes": trees(
+        "ensemble:GradientBoostingClassifier", ("probabilities", "label"), n_estimators=12, target="binary"
+    ),
+    "gradient boosting, exponential loss": trees(
+        "ensemble:GradientBoostingClassifier", ("probabilities", "label"), n_estimators=12, target="binary",
+        loss="exponential",
+    ),
+    "gradient boosting of several classes": trees(
+        "ensemble:GradientBoostingClassifier", ("probabilities", "label"), n_estimators=6
+    ),
+    "histogram boosting": trees(
+        "ensemble:HistGradientBoostingClassifier", ("probabilities", "label"), max_iter=6, missing=0.1
+    ),
+    "histogram boosting of two classes": trees(
+        "ensemble:HistGradientBoostingClassifier", ("probabilities", "label"), max_iter=8, target="binary", texts=False
+    ),
+    "histogram boosting of numbers": trees(
+        "ensemble:HistGradientBoostingRegressor", ("predictions",), max_iter=8, target="y", missing=0.1
+    ),
+    "histogram boosting, poisson": trees(
+        "ensemble:HistGradientBoostingRegressor", ("predictions",), max_iter=8, target="counts", loss="poisson"
+    ),
+    "LightGBM in a pickle, classes are strings": Row("sklearns:boosted", {}, outputs=CLASSES),
+    "AdaBoost over trees": other("ensemble:AdaBoostClassifier", n_estimators=6, scaled=False),
+    "bagging over trees": other("ensemble:BaggingClassifier", n_estimators=6, scaled=False),
+    "trees behind a scaler": other("ensemble:RandomForestClassifier", n_estimators=6, max_depth=5),
+    "logistic regression": other("linear_model:LogisticRegression"),
+    "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True),
+    "a linear classifier without probabilities": other("svm:LinearSVC"),
+    "support vectors": other("svm:SVC", rows=120),
+    "nearest neighbours": other("neighbors:KNeighborsClassifier", rows=120),
+    "naive Bayes": other("naive_bayes:GaussianNB"),
+    "a small network": other("neural_network:MLPClassifier", max_iter=40, hidden_layer_sizes=(8,)),
+    "linear discriminants": other("discriminant_analysis:LinearDiscriminantAnalysis"),
+    "ridge": other("linear_model:Ridge", target="y"),
+    "a linear model of several numbers": other("linear_model:LinearRegression", target="several"),
+    "support vectors of numbers": other("svm:SVR", target="y", rows=120),
+    "neighbours of numbers": other("neighbors:KNeighborsRegressor", target="y", rows=120),
+    "a small network of numbers": other(
+        "neural_network:MLPRegressor", target="y", max_iter=40, hidden_layer_sizes=(8,)
+    ),
+    "texts: words, weighed": Row("sklearns:words", {}),
+    "texts: pairs of words, sublinear": Row(
+        "sklearns:words", {"ngram_range": [1, 2], "sublinear_tf": True, "norm": "l1"}
+    ),
+    "texts: stop words": Row("sklearns:words", {"stop_words": "english", "binary": True}),
+    "texts: a vectorizer and its model in two files": Row("sklearns:words", {"apart": True}, warning="two files"),
+    "texts by their characters are not ONNX": Row(
+        "sklearns:words", {"analyzer": "char_wb", "ngram_range": [2, 3]}, error="analyzer = 'char_wb'"
+    ),
+    "a table of numbers and words": Row("sklearns:mixed", {}),
+    "a table of numbers and words, and trees": Row("sklearns:mixed", {"forest": True}),
+    "a vectorizer alone": Row("sklearns:words", {"alone": True}, error="prepares data and predicts nothing"),
+    "a list": Row("sklearns:thing", {"what": "a list"}, error="holds a list of 2 things"),
+    "a dict": Row("sklearns:thing", {"what": "a dict"}, error="holds a dict, no model: 'model' (LogisticRegression)"),
+    "not fitted": Row("sklearns:thing", {"what": "not fitted"}, error="does not say how many features"),
+    "of an old version: a warning": Row("sklearns:old", {}, warning="saved by scikit-learn 0.21.3"),
+    "of an old version, of a module that is gone": Row(
+        "sklearns:old", {"gone": True}, error="was saved by scikit-learn 0.21.3, and scikit-learn 1.9.1 does not"
+    ),
+    "a command in a pickle": Row("sklearns:hostile", {}, error="names posix._exit"),
+    "a command in an array of objects": Row("sklearns:hostile", {"deep": True}, error="names posix._exit"),
+    "a function of the author": Row(
+        "sklearns:thing", {"what": "a function"}, error="names tests.formats.trees.sklearns.corpus"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, Any]]:
+    return run_table(ROWS, "sklearn")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_answers(found: dict[str, dict[str, Any]], name: str) -> None:
+    check(ROWS[name], found[name])
