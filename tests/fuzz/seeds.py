@@ -224,7 +224,22 @@ def saved_models() -> list[bytes]:
     return [*found, number(1, 1) + message(2, graph, saver, message(7, message(2, message(1, "g"))))]
 
 
+def caffes() -> list[bytes]:
+    import numpy as np
+
+    from tests.formats.caffe.writer import Writer
+
+    net = Writer("n").input("d", (1, 1, 2, 2))
+    param = {"num_output": 1, "kernel_size": 1}
+    net.layer("Convolution", "c", ["d"], ["c"], convolution_param=param, blobs=[np.ones((1, 1, 1, 1)), np.ones(1)])
+    net.layer("ReLU", "r", ["c"], ["c"])
+    pairs = [(net.prototxt(v, "input_dim").encode(), net.caffemodel(v, "input_dim")) for v in ("V0", "V1", "V2")]
+    train = b'layer { name: "x" type: "Data" top: "d" include { phase: TEST not_stage: "s" } exclude { min_level: 2 } }'
+    return [*(NEXT_FILE.join(pair) for pair in pairs), *(NEXT_FILE + pair[1] for pair in pairs), train]
+
+
 MADE = {
+    "caffe": caffes,
     "savedmodel": saved_models,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,

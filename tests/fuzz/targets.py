@@ -219,6 +219,30 @@ def mxnet_symbol(data: bytes) -> None:
         FORMAT.inspect(source, match, ModelOptions())
 
 
+@target("caffe")
+def caffe(data: bytes) -> None:
+    """A prototxt, a caffemodel, or both: a net whose layers read what others made."""
+    from gateway.formats.caffe import text, wire
+    from gateway.formats.caffe.message import Message
+    from gateway.formats.caffe.net import build
+    from gateway.formats.caffe.upgrade import upgrade
+
+    written, _, weights = data.partition(NEXT_FILE)
+    stored = wire.Wire(weights, "m.caffemodel").message("NetParameter", 0, len(weights)) if weights else Message()
+    upgrade(stored, "m.caffemodel")
+    net = stored
+    if written:
+        net = text.parse(written, "m.prototxt")
+        upgrade(net, "m.prototxt")
+    made = build(net, stored, "m.prototxt", "m.caffemodel", lenient=not written)
+    there = {each.name for each in made.inputs}
+    for layer in made.layers:
+        assert set(layer.bottoms) <= there, f"{layer.name} reads {layer.bottoms}, made are {sorted(there)}"
+        assert not set(layer.tops) & there or not layer.tops
+        there |= set(layer.tops)
+    assert set(made.outputs) <= there
+
+
 @target("mxnet-params")
 def mxnet_params(data: bytes) -> None:
     from gateway.formats.mxnet import params

@@ -126,10 +126,11 @@ def inner_product(graph: Emit, node: Node) -> str:
         weight = node.blob(0, (inner, outputs), "weight")
     else:
         weight = np.ascontiguousarray(node.blob(0, (outputs, inner), "weight").T)
-    flat = reshape(graph, x, [*sizes(graph, x)[:axis], inner])
     bias = [graph.constant("bias", node.vector(1, outputs, "bias"))] if has_bias else []
     if axis == 1:
+        flat = x if graph.rank(x) == 2 else graph.node("Flatten", [x], axis=1)
         return graph.node("Gemm", [flat, graph.constant("weight", weight), *bias])
+    flat = reshape(graph, x, [*sizes(graph, x)[:axis], inner])
     made = graph.node("MatMul", [flat, graph.constant("weight", weight)])
     return graph.node("Add", [made, *bias]) if has_bias else made
 

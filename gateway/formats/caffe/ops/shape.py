@@ -76,7 +76,17 @@ def flatten(graph: Emit, node: Node) -> str:
     if end < start:
         raise fields.error(f"end_axis {end} stands before axis {start}")
     have = sizes(graph, x)
-    return reshape(graph, x, [*have[:start], product(have[start : end + 1]), *have[end + 1 :]])
+    return _reshaped(graph, x, [*have[:start], product(have[start : end + 1]), *have[end + 1 :]])
+
+
+def _reshaped(graph: Emit, x: str, target: list[Size | None]) -> str:
+    """Other sizes; a free one that stays in its place is copied, so that its name stays too."""
+    have = sizes(graph, x)
+    free = [at for at, size in enumerate(target) if not isinstance(size, int)]
+    if target != have and free and all(at < len(have) and target[at] == have[at] for at in free):
+        plan = [size if isinstance(size, int) else 0 for size in target]
+        return graph.node("Reshape", [x, ints(graph, plan)])
+    return reshape(graph, x, target)
 
 
 @op("caffe", "Reshape")
@@ -100,7 +110,7 @@ def reshape_(graph: Emit, node: Node) -> str:
             raise fields.error(f"shape copies axis {start + at} of {rank} dimensions")
         middle.append(have[start + at] if dim == 0 else None if dim == -1 else dim)
     target: list[Size | None] = [*have[:start], *middle, *have[end:]]
-    return reshape(graph, x, _inferred(node, have, target))
+    return _reshaped(graph, x, _inferred(node, have, target))
 
 
 def _inferred(node: Node, have: list[Size], target: list[Size | None]) -> list[Size | None]:
