@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,11 @@ def test_every_layer_has_a_row_and_says_what_it_is() -> None:
         "Filter",
     ]
     assert [name for name, function in operators("caffe").items() if not function.__doc__] == []
+
+
+def test_the_page_names_every_layer() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "caffe.md").read_text()
+    assert [name for name in operators("caffe") if f"`{name}`" not in page] == []
 
 
 def test_what_opencv_is_trusted_with_has_a_row_that_it_judges() -> None:
