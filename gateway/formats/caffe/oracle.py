@@ -7,7 +7,6 @@ Rule 2: where OpenCV lacks a layer or computes it otherwise than Caffe (LACKING)
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -244,13 +243,6 @@ def _opened(cv2: Any, paths: Sequence[str], name: str) -> Any:
     return net
 
 
-def interpreter() -> Any:
-    try:
-        return importlib.import_module("gateway.formats.caffe.interpret")
-    except ModuleNotFoundError as error:
-        raise ConversionError("the float64 interpreter of Caffe is not there.") from error
-
-
 class InterpreterOracle(Oracle):
     """Our own interpreter, in float64. Its answers are rounded once, to the type the signature declares, or not."""
 
@@ -259,20 +251,26 @@ class InterpreterOracle(Oracle):
     def __init__(
         self, structure: Path | None, weights: Path | None, signature: Signature, *, rounded: bool = True
     ) -> None:
+        from gateway.formats.caffe.interpret import missing
+
         net = read(structure, weights)
         self._net, self._signature, self._rounds = _asked(net, signature), signature, rounded
         self._wanted = [_tensor(net, spec.tensor) for spec in signature.outputs]
-        if unknown := interpreter().missing(self._net):
+        if unknown := missing(self._net):
             raise ConversionError(f"{self.name} does not know the layers {', '.join(unknown)}.")
 
     def run(self, inputs: Tensors) -> Tensors:
         """Errors: whatever numpy raises for inputs that do not fit."""
-        made = interpreter().interpret(self._net, self._feeds(inputs), list(dict.fromkeys(self._wanted)))
+        from gateway.formats.caffe.interpret import interpret
+
+        made = interpret(self._net, self._feeds(inputs), list(dict.fromkeys(self._wanted)))
         specs = zip(self._signature.outputs, self._wanted, strict=True)
         return {spec.name: self._rounded(made[name], spec.dtype) for spec, name in specs}
 
     def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
-        for name, kind, found in interpreter().walk(self._net, self._feeds(inputs)):
+        from gateway.formats.caffe.interpret import walk
+
+        for name, kind, found in walk(self._net, self._feeds(inputs)):
             yield name, kind, {tensor: self._rounded(array, "float32") for tensor, array in found.items()}
 
     def _feeds(self, inputs: Tensors) -> Tensors:
