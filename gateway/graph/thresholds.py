@@ -4,8 +4,8 @@ A tree hides its faults: a condition that is off by one rounding, or that sends 
 way, answers rightly nearly everywhere. So each question is asked at its own threshold, by a row that gets there.
 
 Rule 1: a row is made to reach its node: along the path each feature is put on its side.
-Rule 2: deterministic in the seed. No more than MOST_ROWS rows: of a larger ensemble nodes are taken evenly, and
-        what is said names how many of how many.
+Rule 2: deterministic in the seed. No more than MOST_ROWS rows and MOST_WALKS walks: of a larger ensemble nodes are
+        taken evenly, and what is said names how many of how many.
 Rule 3: what a library may refuse (NaN, infinities, odd categories) is a call of its own.
 """
 
@@ -22,6 +22,7 @@ from gateway.graph.ensemble import CATEGORY, MEMBER, ZERO, ZERO_MISSING, Ensembl
 
 MOST_ROWS = 48_000
 MOST_ELEMENTS = 1 << 24
+MOST_WALKS = 20_000_000  # rows times trees: what a judge walks in seconds
 ROWS_A_CALL = 8192
 MEMBERS = 24  # categories of one node that are asked, beside those in no set
 UNSEEN = 7  # added to the largest known category
@@ -54,7 +55,8 @@ def further(ensemble: Ensemble, name: str, kind: str, seed: int, *, missing: boo
     random = np.random.default_rng(seed)
     maker = _Maker(ensemble, np.dtype(kind), random)
     inner = sum(int((tree.column >= 0).sum()) for tree in ensemble.trees)
-    most = max(16, min(MOST_ROWS, MOST_ELEMENTS // max(1, ensemble.features)) // 5)
+    walks = MOST_WALKS // max(1, len(ensemble.trees))
+    most = max(16, min(MOST_ROWS, walks, MOST_ELEMENTS // max(1, ensemble.features)) // 5)
     step = max(1, -(-inner // most))
     asked = maker.ask(step)
     probes: list[Probe] = []
