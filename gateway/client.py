@@ -26,6 +26,7 @@ from gateway.errors import GatewayError, InvalidTensor, ModelNotFound, RequestEr
 
 TIMEOUT_S = 60.0
 TOP = 5
+MOST_BOXES = 100
 
 
 class Client:
@@ -159,9 +160,11 @@ def boxes(signature: Signature, outputs: Mapping[str, Any], path: Path) -> str:
     tall, wide = preprocess.height_and_width(found[0].shape)
     if preprocess.resize is None and tall is not None and wide is not None:
         preprocess = replace(preprocess, resize=(tall, wide))
-    placed = [detections.placed(each, preprocess, (height, width)) for each in seen]
-    least = f"nothing scores over {100 * detections.THRESHOLD:g} %"
-    return "\n".join(detections.line(each, signature.labels) for each in placed) or least
+    placed = [detections.placed(each, preprocess, (height, width)) for each in seen[:MOST_BOXES]]
+    lines = [detections.line(each, signature.labels) for each in placed]
+    if len(seen) > MOST_BOXES:
+        lines.append(f"and {len(seen) - MOST_BOXES} more")
+    return "\n".join(lines) or f"nothing scores over {100 * detections.THRESHOLD:g} %"
 
 
 def _ranking(labels: Sequence[str], row: Array) -> str:

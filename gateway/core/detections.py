@@ -42,27 +42,36 @@ def of_scores(
     found = []
     for label in range(scores.shape[1]):
         chosen = np.flatnonzero(scores[:, label] > threshold)
-        order = chosen[np.argsort(-scores[chosen, label], kind="stable")].tolist()
-        kept: list[int] = []
-        for index in order:
-            if all(shared(corners[index], corners[other]) <= overlap for other in kept):
-                kept.append(index)
+        kept = chosen[suppressed(corners[chosen], scores[chosen, label], overlap)]
         found += [Detection(label, float(scores[i, label]), _box(corners[i])) for i in kept]
     return sorted(found, key=lambda each: -each.score)
+
+
+def suppressed(boxes: Array, scores: Array, threshold: float, method: str = "union", plus: float = 0.0) -> Array:
+    """Rows that stay, the best first: whoever overlaps a better one by more than `threshold` goes.
+
+    boxes [n,4] left, top, right, bottom; "union" divides the overlap by the union, "min" by the smaller box.
+    `plus` is 1 where right and bottom count the last pixel in. Equal scores: the later row first, as MTCNN's.
+    """
+    left, top, right, bottom = boxes.astype(np.float64).T
+    area = (right - left + plus) * (bottom - top + plus)
+    order = np.argsort(scores, kind="stable")
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[-1], order[:-1]
+        kept.append(int(best))
+        wide = np.maximum(0.0, np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + plus)
+        tall = np.maximum(0.0, np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + plus)
+        shared = wide * tall
+        whole_area = np.minimum(area[best], area[rest]) if method == "min" else area[best] + area[rest] - shared
+        order = rest[shared <= threshold * whole_area]
+    return np.asarray(kept, np.intp)
 
 
 def of_rows(rows: Array, *, image: int = 0, threshold: float = THRESHOLD) -> list[Detection]:
     """Rows of one picture; a label below 0 is none."""
     mine = [row for row in rows if int(row[0]) == image and row[1] >= 0 and row[2] > threshold]
     return sorted((Detection(int(r[1]), float(r[2]), _box(r[3:ROW])) for r in mine), key=lambda each: -each.score)
-
-
-def shared(one: Array, other: Array) -> float:
-    """Intersection over union of two boxes of corners."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    both = float(np.prod(np.maximum(high - low, 0.0)))
-    whole = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - both
-    return both / whole if whole > 0 else 0.0
 
 
 def placed(found: Detection, preprocess: Preprocess, picture: tuple[int, int]) -> Detection:

@@ -17,6 +17,17 @@ def test_of_a_crowd_the_best_stays_class_by_class() -> None:
     assert found[0].box == pytest.approx((0.32, 0.3, 0.72, 0.7))
 
 
+def test_a_network_that_sees_things_everywhere_costs_no_minutes() -> None:
+    """10647 boxes of an untrained YOLOv3 in 80 classes: looked at by pairs in Python they took over ten minutes."""
+    random = np.random.default_rng(0)
+    boxes = np.concatenate([random.random((10647, 2)), 0.01 + 0.02 * random.random((10647, 2))], 1)
+    scores = np.zeros((10647, 80))
+    scores[:, 7] = 0.3 + 0.7 * random.random(10647)
+    found = of_scores(scores, boxes)
+    assert 1000 < len(found) < 10647
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+
+
 def test_rows_of_ssd() -> None:
     rows = np.asarray([[0, 3, 0.9, 0.1, 0.2, 0.3, 0.4], [0, 1, 0.1, 0, 0, 1, 1], [1, 2, 0.9, 0, 0, 1, 1]], np.float64)
     assert of_rows(rows) == [Detection(3, 0.9, (0.1, 0.2, 0.3, 0.4))]

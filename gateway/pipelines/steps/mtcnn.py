@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from gateway import pictures
+from gateway.core.detections import suppressed
 from gateway.core.dtypes import Array, Tensors
 from gateway.core.preprocess import LAYOUTS, Preprocess
 from gateway.core.signature import Signature
 from gateway.errors import InvalidTensor, ModelRunError
 from gateway.pipelines.ports import BOXES, PICTURES, POINTS, SCORES, WHOSE, Port, Values
 from gateway.pipelines.steps.base import Member, Step, in_thread, number, three_thresholds, whole
-from gateway.pipelines.steps.numbers import suppressed
 
 WINDOW = 12  # pixels that pnet looks at
 STRIDE = 2

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gateway.core.detections import suppressed
 from gateway.core.dtypes import Array
 from gateway.errors import InvalidTensor
 from gateway.pipelines.ports import BOXES, ROWS, SCORES, WHOSE, Port, Values
@@ -76,27 +77,6 @@ def _compared(values: Values) -> Values:
 
 def _one_each(of_a: Array, of_b: Array) -> bool:
     return len(of_a) == len(of_b) and len(set(of_a.tolist())) == len(of_a) and bool((of_a == of_b).all())
-
-
-def suppressed(boxes: Array, scores: Array, threshold: float, method: str = "union", plus: float = 0.0) -> Array:
-    """Rows that stay, the best first: whoever overlaps a better one by more than `threshold` goes.
-
-    boxes [n,4] left, top, right, bottom; "union" divides the overlap by the union, "min" by the smaller box.
-    `plus` is 1 where right and bottom count the last pixel in. Equal scores: the later row first, as MTCNN's.
-    """
-    left, top, right, bottom = boxes.astype(np.float64).T
-    area = (right - left + plus) * (bottom - top + plus)
-    order = np.argsort(scores, kind="stable")
-    kept: list[int] = []
-    while order.size:
-        best, rest = order[-1], order[:-1]
-        kept.append(int(best))
-        wide = np.maximum(0.0, np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + plus)
-        tall = np.maximum(0.0, np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + plus)
-        shared = wide * tall
-        whole_area = np.minimum(area[best], area[rest]) if method == "min" else area[best] + area[rest] - shared
-        order = rest[shared <= threshold * whole_area]
-    return np.asarray(kept, np.intp)
 
 
 class Nms(Step):
