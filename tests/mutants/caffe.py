@@ -24,6 +24,8 @@ BEFORE, BEHIND = 0.75, 1.5
 TAILS = ("Softmax", "Sigmoid", "TanH", "Threshold", "ArgMax", "PriorBox", "DetectionOutput", "Proposal")
 """Layers behind which nothing is put: as the last of a net, too, they are judged."""
 POSITIVE = ("Log",)
+SIZES = ("PriorBox",)
+"""Layers that read sizes only: nothing before them matters."""
 
 
 def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
@@ -50,7 +52,7 @@ def written(case: Case) -> Writer:
             net.layer("Parameter", f"held_{name}", [], [name], parameter_param=param, blobs=[values])
             continue
         net.input(name, values.shape)
-        if not _whole(case):
+        if not _whole(case) and case.kind not in SIZES:
             scaled[name] = f"{name}_scaled"
             if case.kind in POSITIVE:
                 net.layer("AbsVal", f"before_{name}", [name], [scaled[name]])

@@ -58,16 +58,13 @@ def _priors(count: int) -> np.ndarray:
 
 def detection(*, located: int = 1, refused: str = "", **param: Any) -> Case:
     count, classes = 24, 3
-    scores = np.random.default_rng(6).uniform(0, 1, (2, count * classes))
     param = {"num_classes": classes} | param
-    inputs = ((2, count * 4 * located), scores, _priors(count))
+    inputs = ((2, count * 4 * located), (2, count * classes), _priors(count))
     return Case("DetectionOutput", {"detection_output_param": param}, inputs, opencv=False, refused=refused)
 
 
 def proposal(*, numbers: int = 9, tops: int = 1, refused: str = "", **param: Any) -> Case:
-    scores = np.random.default_rng(7).uniform(0, 1, (1, 2 * numbers, 4, 5))
-    offsets = np.random.default_rng(8).standard_normal((1, 4 * numbers, 4, 5)) * 0.2
-    inputs = (scores, offsets, np.asarray([[60, 75, 1.5]]))
+    inputs = ((1, 2 * numbers, 4, 5), (1, 4 * numbers, 4, 5), np.asarray([[60, 75, 1.5]]))
     return Case("Proposal", {"proposal_param": param}, inputs, tops=tops, opencv=False, refused=refused)
 
 
@@ -436,6 +433,9 @@ CASES: dict[str, Case] = {
     "flatten, trap: axis to end_axis": Case("Flatten", {"flatten_param": {"axis": 1, "end_axis": 2}}, (X,)),
     "flatten from axis 2": Case("Flatten", {"flatten_param": {"axis": -2}}, (X,)),
     "reshape, trap: 0 copies, -1 infers": Case("Reshape", {"reshape_param": {"shape": {"dim": [0, 2, -1, 5]}}}, (X,)),
+    "reshape, zeros copy what stands in their place": Case(
+        "Reshape", {"reshape_param": {"shape": {"dim": [0, 0, -1, 3]}}}, (X,)
+    ),
     "reshape from an axis on": Case("Reshape", {"reshape_param": {"shape": {"dim": [3, 2, -1]}, "axis": 2}}, (X,)),
     "reshape of some axes": Case(
         "Reshape", {"reshape_param": {"shape": {"dim": [24]}, "axis": 1, "num_axes": 2}}, (X,)
@@ -503,6 +503,7 @@ CASES: dict[str, Case] = {
         "Interp", {"interp_param": {"height": 9, "width": 8, "pad_beg": 1}}, (X,), refused="only negative"
     ),
     "upsample, nearest": Case("Upsample", {"upsample_param": {"scale": 3}}, (X,), opencv=False),
+    "upsample, nearest, by default": Case("Upsample", {}, (X,), opencv=False),
     "upsample, nearest, unequal": Case(
         "Upsample", {"upsample_param": {"scale_h": 3, "scale_w": 2}}, (X,), opencv=False
     ),
@@ -568,7 +569,7 @@ CASES: dict[str, Case] = {
     "detection, a box for each class": detection(
         located=3, code_type=Word("CENTER_SIZE"), confidence_threshold=0.2, share_location=False
     ),
-    "detection, trap: nothing found": detection(code_type=Word("CENTER_SIZE"), confidence_threshold=1.5),
+    "detection, trap: nothing found": detection(code_type=Word("CENTER_SIZE"), confidence_threshold=9.0),
     "detection without a threshold": detection(code_type=Word("CENTER_SIZE"), nms_param={"top_k": 5}),
     "detection, eta": detection(nms_param={"eta": 0.9}, refused="nms_param.eta"),
     "detection, other numbers of classes": detection(num_classes=5, refused="its boxes and classes make"),
@@ -581,6 +582,7 @@ CASES: dict[str, Case] = {
     "proposal, ratios, scales, stride": proposal(
         numbers=2, ratio=[0.7, 1.9], scale=4.0, feat_stride=8, base_size=10, min_size=2, nms_thresh=0.5
     ),
+    "proposal, everything by default": proposal(),
     "proposal, other channels": proposal(numbers=8, refused="channels, its 9 boxes a place 2 each"),
     # Steps in time
     "LSTM": lstm(),
@@ -650,6 +652,15 @@ CASES: dict[str, Case] = {
         bottoms=["a", "p"],
         weights={"parameter": [(2, 3)]},
         before=[("Parameter", "parameter", [], ["p"], {"parameter_param": {"shape": {"dim": [2, 3]}}})],
+    ),
+    "parameter, its shape by its weight": Case(
+        "Eltwise",
+        {},
+        ((2, 3),),
+        opencv=False,
+        bottoms=["a", "p"],
+        weights={"parameter": [(2, 3)]},
+        before=[("Parameter", "parameter", [], ["p"], {})],
     ),
     "a layer that nobody knows": Case("Foo", {}, (X,), refused="no converter for Foo (x1)"),
     "python": Case("Python", {"python_param": {"module": "m", "layer": "L"}}, (X,), refused="no converter for Python"),
