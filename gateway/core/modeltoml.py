@@ -3,6 +3,7 @@
     target = "onnx"                 # onnx | savedmodel | frozen | native | auto; "" is the format's own first choice
     verify = "auto"                 # required | auto | off
     serve_failed = false
+    trusted = false                 # its files may run their author's code, in the sandbox
     isolation = "none"              # process | none
     [[inputs]]                      # likewise [[outputs]]
     from = "data"                   # the model's own tensor; `name` is the public alias
@@ -74,6 +75,7 @@ class ModelOptions:
     target: str = ""
     verify: str = "auto"
     serve_failed: bool = False
+    trusted: bool = False
     isolation: str = "none"
     inputs: tuple[TensorOption, ...] = ()
     outputs: tuple[TensorOption, ...] = ()
@@ -87,6 +89,7 @@ class ModelOptions:
             "target": self.target,
             "verify": self.verify,
             "serve_failed": self.serve_failed,
+            **({"trusted": True} if self.trusted else {}),
             "isolation": self.isolation,
             "inputs": [option.to_json() for option in self.inputs],
             "outputs": [option.to_json() for option in self.outputs],
@@ -103,6 +106,7 @@ class ModelOptions:
             target=data["target"],
             verify=data["verify"],
             serve_failed=data["serve_failed"],
+            trusted=bool(data.get("trusted", False)),
             isolation=data["isolation"],
             inputs=tuple(TensorOption.from_json(o) for o in data["inputs"]),
             outputs=tuple(TensorOption.from_json(o) for o in data["outputs"]),
@@ -238,6 +242,7 @@ _READERS: dict[str, _Reader] = {
     "target": _one_of("auto", "onnx", "savedmodel", "frozen", "native"),
     "verify": _one_of("auto", "required", "off"),
     "serve_failed": _boolean,
+    "trusted": _boolean,
     "isolation": _one_of("none", "process"),
     "inputs": _tensors,
     "outputs": _tensors,

@@ -83,6 +83,8 @@ class MetaGraph:
     assets: Mapping[str, str]  # tensor -> file in assets/
     called: frozenset[str]  # functions that objects of TensorFlow 2 can call
     objects: bool = field(default=False)  # it is TensorFlow 2's: objects, not a graph alone
+    sides: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    """Of each function: its arguments, and the tensors that it gives back."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
@@ -173,7 +175,15 @@ def _meta(message: Message) -> MetaGraph:
         assets={asset.message(1).text(1): asset.text(2) for asset in message.messages(6)} | _old_assets(collections),
         called=frozenset(entry.text(1) for entry in message.message(7).messages(2)),
         objects=message.has(7),
+        sides={f.message(1).text(1): _sides(f) for f in library.messages(1)},
     )
+
+
+def _sides(function: Message) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    said = function.message(1)
+    given = {entry.text(1): entry.text(2) for entry in function.messages(4)}
+    taken = tuple(argument.text(1) for argument in said.messages(2))
+    return taken, tuple(given.get(name, "") for name in (output.text(1) for output in said.messages(3)))
 
 
 def _old_assets(collections: Mapping[str, Message]) -> dict[str, str]:

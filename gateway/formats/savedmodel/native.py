@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,31 @@ def read(source: Source, match: Match, options: ModelOptions, out: Path) -> Conv
 
     Errors: ConversionError for what is refused, with all of it.
     """
-    path = source.path(match.main)
+    found = opened(source.path(match.main), options)
+    versions = {"tensorflow": framework().__version__, "numpy": np.__version__}
+    (out / SOURCE_FOLDER).mkdir()
+    (out / SOURCE_FOLDER / TAGS_FILE).write_text(json.dumps(found.meta.tags))
+    return Conversion(NATIVE, found.signatures, found.facts, found.warnings, versions=versions)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A MetaGraph that may be loaded: `good` are the definitions of `signatures`, in the same order."""
+
+    meta: MetaGraph
+    good: tuple[SignatureDef, ...]
+    signatures: tuple[Signature, ...]
+    facts: tuple[Fact, ...]
+    warnings: tuple[str, ...]
+
+
+def opened(path: Path, options: ModelOptions) -> Opened:
+    """The MetaGraph that the options name, screened, with its signatures. Errors: ConversionError, all problems."""
     meta = metagraph.choose(metagraph.read(path), options.savedmodel.tags)
     screen.refuse(meta)
-    tf = framework()
-    _refuse_unknown(tf, meta)
+    refuse_unknown(framework(), meta.operators())
     every = metagraph.ordered(meta)
-    good = [s for s in every if not s.problems]
+    good = tuple(s for s in every if not s.problems)
     warnings = tuple(f"signature {s.key!r} is left out: {'; '.join(s.problems)}" for s in every if s.problems)
     if not good:
         raise ConversionError(
@@ -76,18 +94,15 @@ def read(source: Source, match: Match, options: ModelOptions, out: Path) -> Conv
             + ("; ".join(warnings) or "it was saved without signatures."),
             hint="Save it with tf.saved_model.save(model, folder, signatures=...).",
         )
-    facts = [
+    facts = (
         Fact("tags", ", ".join(meta.tags), FILE),
         Fact("variables", str(len(meta.variables())), FILE),
         Fact("assets", _some(sorted(set(meta.assets.values()))), FILE),
         Fact("written by TensorFlow", meta.version, FILE),
-    ]
+    )
     signatures = tuple(_signature(s, options) for s in good)
     _refuse_unknown_names(signatures, options)
-    versions = {"tensorflow": tf.__version__, "numpy": np.__version__}
-    (out / SOURCE_FOLDER).mkdir()
-    (out / SOURCE_FOLDER / TAGS_FILE).write_text(json.dumps(meta.tags))
-    return Conversion(NATIVE, signatures, tuple(facts), warnings, versions=versions)
+    return Opened(meta, good, signatures, facts, warnings)
 
 
 def framework() -> Any:
@@ -101,12 +116,15 @@ def framework() -> Any:
 
 
 class Served(Oracle):
-    """One SignatureDef, called by TensorFlow. Errors of the constructor: ConversionError."""
+    """One SignatureDef, called by TensorFlow. Errors of the constructor: ConversionError.
 
-    def __init__(self, source: Source, match: Match, signature: Signature) -> None:
+    `tags` of the MetaGraph; without them they are read from the artifact that `source` is.
+    """
+
+    def __init__(self, source: Source, match: Match, signature: Signature, tags: tuple[str, ...] | None = None) -> None:
         self._signature = signature
-        self.name = f"tensorflow {framework().__version__}"
-        tags = tuple(json.loads(source.path(TAGS_FILE).read_text()))
+        self.name = f"TensorFlow {framework().__version__}"
+        tags = tuple(json.loads(source.path(TAGS_FILE).read_text())) if tags is None else tags
         self._call = _opened(source.path(match.main).parent, tags, signature.name)
 
     def run(self, inputs: Tensors) -> Tensors:
@@ -123,28 +141,34 @@ def _opened(folder: Path, tags: tuple[str, ...], key: str) -> Call:
     screen.refuse(meta)
     tf = framework()
     try:
-        if meta.objects:
-            return _function(tf, _objects(folder, meta.tags), key)
-        return _session_call(_session(folder, meta.tags), meta.signatures[key])
+        if meta.objects and (loaded := objects(folder, meta.tags)) is not None:
+            return _function(tf, loaded, key)
+        return _session_call(session(folder, meta.tags), meta.signatures[key])
     except Exception as error:  # whatever TensorFlow raises
-        raise ConversionError(f"TensorFlow {tf.__version__} does not load the SavedModel: {_line(error)}") from error
+        raise ConversionError(f"TensorFlow {tf.__version__} does not load the SavedModel: {line(error)}") from error
 
 
 @lru_cache(maxsize=1)
-def _objects(folder: Path, tags: tuple[str, ...]) -> Any:
-    """A SavedModel of TensorFlow 2, loaded once for all its signatures."""
-    return framework().saved_model.load(str(folder), tags=list(tags))
+def objects(folder: Path, tags: tuple[str, ...]) -> Any:
+    """A SavedModel of TensorFlow 2, loaded once for all its signatures; None where this TensorFlow does not load it.
+
+    Slots of an old optimiser break it in real files of Keras 2; the graph alone is whole all the same.
+    """
+    try:
+        return framework().saved_model.load(str(folder), tags=list(tags))
+    except Exception:  # noqa: BLE001  whatever TensorFlow raises: `session` says what is wrong
+        return None
 
 
 @lru_cache(maxsize=1)
-def _session(folder: Path, tags: tuple[str, ...]) -> Any:
+def session(folder: Path, tags: tuple[str, ...]) -> Any:
     """One of TensorFlow 1: its graph in a session, as TensorFlow Serving does; once for all its signatures."""
     v1 = framework().compat.v1
     options = v1.ConfigProto(gpu_options=v1.GPUOptions(allow_growth=True))
-    session = v1.Session(graph=v1.Graph(), config=options)
-    with session.graph.as_default():
-        v1.saved_model.load(session, list(tags), str(folder))
-    return session
+    opened = v1.Session(graph=v1.Graph(), config=options)
+    with opened.graph.as_default():
+        v1.saved_model.load(opened, list(tags), str(folder))
+    return opened
 
 
 def _function(tf: Any, loaded: Any, key: str) -> Call:
@@ -168,11 +192,11 @@ def _session_call(session: Any, found: SignatureDef) -> Call:
     return call
 
 
-def _refuse_unknown(tf: Any, meta: MetaGraph) -> None:
+def refuse_unknown(tf: Any, operators: Iterable[str]) -> None:
     """Errors: ConversionError naming operators that this TensorFlow has not: custom ones come in libraries."""
     from tensorflow.python.framework import op_def_registry  # noqa: TID251
 
-    unknown = sorted(name for name in meta.operators() if op_def_registry.get(name) is None)
+    unknown = sorted(name for name in set(operators) if op_def_registry.get(name) is None)
     if unknown:
         raise ConversionError(
             f"TensorFlow {tf.__version__} has no operators {', '.join(unknown[:SHOWN])}; custom ones come in libraries "
@@ -228,6 +252,6 @@ def _array(spec: TensorSpec, found: Any) -> Array:
     return np.asarray(found, object) if dtype(spec.dtype).kind == "s" else np.asarray(found)
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:500] if lines else type(error).__name__

@@ -65,6 +65,11 @@ def refuse(meta: MetaGraph) -> None:
         )
 
 
+def reached(meta: MetaGraph, tensors: Iterable[str]) -> list[Node]:
+    """Every node that making these tensors runs, those of functions too."""
+    return _reached(meta, tensors, []).nodes
+
+
 class _Reached:
     """Nodes that run, and the functions among whose bodies they are."""
 

@@ -64,6 +64,13 @@ class Message:
     def has(self, number: int) -> bool:
         return number in self._found
 
+    def raw(self) -> str:
+        """All fields as text, in order of their numbers: equal for equal messages."""
+        return repr(
+            [(number, [bytes(v) if isinstance(v, memoryview) else v for v in self._found[number]])
+             for number in sorted(self._found)]
+        )  # fmt: skip
+
     def map(self, number: int) -> dict[str, Message]:
         """map<string, message>; a later entry of one key wins."""
         return {entry.text(1): entry.message(2) for entry in self.messages(number)}

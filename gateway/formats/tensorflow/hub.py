@@ -13,13 +13,15 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gateway.core.artifact import Fact
-from gateway.core.dtypes import BY_ONNX
+from gateway.core.dtypes import BY_ONNX, dtype
 from gateway.core.signature import Shape, TensorSpec
 from gateway.errors import ConversionError, UnsupportedOps
 
@@ -50,8 +52,23 @@ def from_tflite(path: Path) -> Any:
     return _through(lambda convert, opset: convert.from_tflite(str(path), opset=opset)[0])
 
 
-def from_graph(graph: Any, feeds: Sequence[str], fetches: Sequence[str], tables: Any = None) -> Any:
-    """The ModelProto of a frozen GraphDef between these tensors ("x:0"). Errors: ConversionError."""
+@dataclass(frozen=True)
+class Port:
+    """An input or output: a tensor of the graph ("x:0"), and the name and type that the ONNX file has of it."""
+
+    tensor: str
+    name: str
+    dtype: str
+
+
+def from_graph(graph: Any, inputs: Sequence[Port], outputs: Sequence[Port]) -> Any:
+    """The ModelProto of a frozen GraphDef, its inputs and outputs called as the ports. Errors: ConversionError.
+
+    `graph` is changed: each output gets a node of its own, so that one tensor may be two outputs, or an input too.
+    """
+    fetches = [_own_node(graph, port, number) for number, port in enumerate(outputs)]
+    feeds = [port.tensor for port in inputs]
+    renamed = dict(zip([*feeds, *fetches], [port.name for port in (*inputs, *outputs)]))
 
     def made(convert: Any, opset: int) -> Any:
         import tensorflow as tf  # noqa: TID251  Environment tensorflow
@@ -59,27 +76,70 @@ def from_graph(graph: Any, feeds: Sequence[str], fetches: Sequence[str], tables:
 
         with tf.Graph().as_default(), tf.device("/cpu:0"):
             tf.import_graph_def(graph, name="")
-            slim = tf_loader.tf_optimize(list(feeds), list(fetches), graph)
+            slim = tf_loader.tf_optimize(feeds, fetches, graph)
         with tf.Graph().as_default() as whole:
             tf.import_graph_def(slim, name="")
             found = tfonnx.process_tf_graph(
-                whole, opset=opset, input_names=list(feeds), output_names=list(fetches), initialized_tables=tables
+                whole, opset=opset, input_names=feeds, output_names=fetches, tensors_to_rename=renamed
             )
             return optimizer.optimize_graph(found, True).make_model("gateway")
 
-    return _through(made)
+    model = _through(made)
+    _complete(model, inputs)
+    return model
+
+
+def _own_node(graph: Any, port: Port, number: int) -> str:
+    node = graph.node.add(op="Identity", name=f"gateway_output_{number}", input=[port.tensor])
+    node.attr["T"].type = dtype(port.dtype).tensorflow
+    return f"{node.name}:0"
+
+
+def _complete(model: Any, inputs: Sequence[Port]) -> None:
+    """Inputs that nothing reads are inputs all the same; and all of them in order."""
+    from onnx import helper
+
+    found = {value.name: value for value in model.graph.input}
+    every = [
+        found.get(port.name) or helper.make_tensor_value_info(port.name, dtype(port.dtype).onnx, None)
+        for port in inputs
+    ]
+    kept = [helper.make_tensor_value_info("", 1, None) for _ in every]
+    for value, other in zip(kept, every):
+        value.CopyFrom(other)
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
 
 
 def _through(make: Callable[[Any, int], Any]) -> Any:
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     from tf2onnx import convert
 
+    _further()
     try:
         model = make(convert, OPSET)
     except Exception as error:  # whatever tf2onnx, numpy and TensorFlow raise
         raise ConversionError(f"tf2onnx does not convert it: {type(error).__name__}: {_line(error)}") from error
     _refuse_unknown(model)
     return model
+
+
+@cache
+def _further() -> None:
+    """Operators that tf2onnx has not: Erfc, of which Keras 3 makes its Gelu."""
+    from tf2onnx import utils
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **told: Any) -> None:
+            shape, kind = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
+            one = ctx.make_const(utils.make_name("one"), np.array(1.0, utils.map_onnx_to_numpy_type(kind)))
+            erf = ctx.make_node("Erf", [node.input[0]], shapes=[shape], dtypes=[kind])
+            ctx.remove_node(node.name)
+            inputs = [one.output[0], erf.output[0]]
+            ctx.make_node("Sub", inputs, name=node.name, outputs=node.output, shapes=[shape], dtypes=[kind])
 
 
 def _refuse_unknown(model: Any) -> None:

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.formats.base import Match, Source, all_formats
 from gateway.process import wire
 from tests.formats.in_base import source_of
+from tests.formats.tensorflow import nets
 
 KINDS = ("normal", "ramp")
 
@@ -31,12 +32,18 @@ def convert_all(job: Any) -> dict[str, Any]:
             answers[name] = _one(folder, ModelOptions.from_json(row["options"])) | {"folder": str(folder)}
         except GatewayError as error:
             answers[name] = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        except Exception as error:
+            raise RuntimeError(name) from error
     return answers
 
 
 def _write(make: str, folder: Path) -> None:
-    """A function that gives bytes writes model.tflite; one that takes the folder writes there."""
+    """A function that gives bytes writes model.tflite; one that takes the folder writes there; nets:NET|KERAS|FORM."""
     module, _, name = make.partition(":")
+    if "|" in name:
+        net, keras, form = name.split("|")
+        nets.make(folder, net=net, keras=int(keras), form=form)
+        return
     function = getattr(importlib.import_module(module), name)
     if inspect.signature(function).parameters:
         function(folder)
