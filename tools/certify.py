@@ -191,7 +191,7 @@ def page(state: dict[str, Any]) -> str:
         rows.append("| " + " | ".join(cells) + " |")
         if seen["verdict"] != "passed":
             where = f" First divergence: {seen['diverges_at']}." if seen["diverges_at"] else ""
-            why = " ".join(row["why"].split())
+            why = " ".join(row.get("why", "").split())
             notes.append(f"- **{name}: {seen['verdict']}.** {why}\n  What was said: {seen['reason']}.{where}")
     tail = "\n\nNot passed:\n\n" + "\n".join(notes) + "\n" if notes else "\n"
     return HEAD + "\n".join(rows) + tail

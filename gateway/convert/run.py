@@ -202,7 +202,9 @@ def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) 
     except (ConversionError, JobCrashed, ModelRunError) as error:
         why = error.message
     else:
-        if artifact.kind == NATIVE or artifact.verification.verdict is not Verdict.FAILED:
+        if artifact.kind == NATIVE:
+            return _saying(artifact, "; ".join(artifact.provenance.warnings[-1:]), out)
+        if artifact.verification.verdict is not Verdict.FAILED:
             return artifact
         why = artifact.verification.reason
     for made in out.iterdir():
@@ -215,6 +217,13 @@ def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) 
     warning = f"it stays what it is, and its own framework runs it: {why}"
     facts = (*told.facts, Fact("not ONNX", why, "verification of the ONNX file"))
     artifact = replace(artifact, provenance=replace(told, facts=facts, warnings=(*told.warnings, warning)))
+    return _saying(artifact, warning, out)
+
+
+def _saying(artifact: Artifact, why: str, out: Path) -> Artifact:
+    """The same, its report saying why it is native."""
+    found = artifact.verification
+    artifact = replace(artifact, verification=replace(found, reason="; ".join(filter(None, (found.reason, why)))))
     report.write(artifact, out)
     return artifact
 

@@ -65,7 +65,9 @@ def refuse(found: Config, *, trusted: bool) -> None:
             "model.export(FOLDER) and drop that folder."
         )
     else:
-        hint = "`trusted = true` in model.toml lets it run in the sandbox; a graph of model.export(FOLDER) needs no trust."
+        hint = (
+            "`trusted = true` in model.toml lets it run in the sandbox; a graph of model.export(FOLDER) needs no trust."
+        )
     raise ConversionError(f"the Keras file names what is not Keras': {'; '.join(problems[:SHOWN])}{more}.", hint=hint)
 
 
@@ -138,8 +140,6 @@ def _look(found: Config, holder: Mapping[str, Any], layer: str) -> None:
         found.absent.append(f"{where} is of module {module!r}")
     elif ">" in name or (isinstance(registered, str) and ">" in registered and not registered.startswith("Keras>")):
         found.absent.append(f"{where} is a registered object: {registered or name}")
-    elif str(module).startswith(known.OPERATION_MODULES):
-        return
     elif name == "function" or name == "TFOpLambda":
         _called(found, where, inner if name == "function" else config.get("function"), name)
     elif name not in known.CLASSES:

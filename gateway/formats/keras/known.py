@@ -87,9 +87,8 @@ MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", 
            "keras.src.ops", "keras.src.initializers", "keras.src.backend.common", "keras.engine", "tf_keras",
            "builtins", "tensorflow.keras", "tensorflow.python.keras")  # fmt: skip
 """Where these classes live; a module below one of them too."""
-OPERATION_MODULES = "keras.src.ops."  # every class of them is an operation of Keras' own
-TF_CALLS = ("math.", "nn.", "__operators__.", "linalg.matmul", "linalg.norm", "linalg.diag", "image.resize",
-            "compat.v1.transpose", "compat.v1.gather", "compat.v1.nn.", "compat.v1.image.resize", "keras.backend.", "strings.")  # fmt: skip
+TF_CALLS = ("math.", "nn.", "__operators__.", "linalg.matmul", "linalg.norm", "linalg.diag", "image.resize", "strings.",
+            "compat.v1.transpose", "compat.v1.gather", "compat.v1.nn.", "compat.v1.image.resize")  # fmt: skip
 _TF_NAMES = """
 add_n argmax argmin broadcast_to cast clip_by_value concat convert_to_tensor cumsum einsum expand_dims eye fill gather
 gather_nd identity linspace matmul meshgrid one_hot ones ones_like pad range rank repeat reshape reverse roll shape

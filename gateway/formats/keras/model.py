@@ -65,7 +65,7 @@ def load(path: Path, options: ModelOptions) -> Loaded:
     except Exception as error:  # whatever Keras raises
         raise ConversionError(
             f"Keras {keras.__version__} does not load the file of Keras {found.version}: {line(error)}",
-            hint="In Python, with the Keras that wrote it, write the graph with model.export(FOLDER) and drop that folder.",
+            hint="With the Keras that wrote it, write the graph with model.export(FOLDER) and drop that folder.",
         ) from error
     return Loaded(model, keras.__version__, inputs, outputs, found)
 
@@ -191,7 +191,7 @@ def _sides(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
             hint="Call it once on an example, then save it; or write the graph with model.export(FOLDER).",
         )
     made_in = [_spec(tensor, name) for tensor, name in zip(model.inputs, _input_names(model))]
-    outputs = [tensor for tensor in _flat(model.outputs)]
+    outputs = _flat(model.outputs)
     made_out = [_spec(tensor, name) for tensor, name in zip(outputs, _output_names(model, len(outputs)))]
     inputs, outs = hub.with_batch(made_in, made_out)
     return tuple(inputs), tuple(outs)

@@ -166,8 +166,8 @@ def _meta(message: Message) -> MetaGraph:
     return MetaGraph(
         tags=tuple(info.texts(4)),
         version=info.text(5),
-        nodes=tuple(_node(node) for node in graph.messages(1)),
-        functions={f.message(1).text(1): tuple(_node(node) for node in f.messages(3)) for f in library.messages(1)},
+        nodes=tuple(node_of(node) for node in graph.messages(1)),
+        functions={f.message(1).text(1): tuple(node_of(node) for node in f.messages(3)) for f in library.messages(1)},
         signatures={key: _signature(key, value) for key, value in definitions.items() if key != INIT_SIGNATURE},
         initial=tuple(initial),
         save=saver.text(2),
@@ -195,7 +195,7 @@ def _old_assets(collections: Mapping[str, Message]) -> dict[str, str]:
     return found
 
 
-def _node(message: Message) -> Node:
+def node_of(message: Message) -> Node:
     return Node(message.text(1), message.text(2), tuple(message.texts(3)), message.map(5))
 
 

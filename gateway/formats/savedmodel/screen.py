@@ -44,8 +44,8 @@ def problems(meta: MetaGraph) -> list[str]:
     asked = [t.name for s in meta.signatures.values() for t in (*s.outputs, *s.inputs)]
     free = [name for name in meta.functions if name not in save.functions and name not in restore.functions]
     runs = _reached(meta, [*asked, *meta.initial], [*free, *meta.called])
-    found = [_problem(meta, node) for node in runs.nodes]
-    found += [_problem(meta, node) for node in restore.nodes if not RESTORING.fullmatch(node.op)]
+    found = [problem_of(node, meta.by_name, meta.assets) for node in runs.nodes]
+    found += [problem_of(node, meta.by_name, meta.assets) for node in restore.nodes if not RESTORING.fullmatch(node.op)]
     found += [
         f"asset {file!r} lies outside of assets/"
         for file in meta.assets.values()
@@ -105,7 +105,8 @@ def _reached(meta: MetaGraph, tensors: Iterable[str], functions: Iterable[str]) 
     return found
 
 
-def _problem(meta: MetaGraph, node: Node) -> str:
+def problem_of(node: Node, nodes: Mapping[str, Node] | None = None, assets: Mapping[str, str] | None = None) -> str:
+    """What one node would do, in words; "" for one that computes."""
     for pattern, does in REFUSED:
         if re.fullmatch(pattern, node.op):
             return f"{node.op} ({node.name!r}) {does}"
@@ -116,7 +117,7 @@ def _problem(meta: MetaGraph, node: Node) -> str:
         if place and place != "local://" and not place.startswith("bytes://"):
             return f"{node.op} ({node.name!r}) {READS}: {place[:80]}"
     if node.op in TABLES:
-        return _table(meta.by_name, meta.assets, node)
+        return _table(nodes or {}, assets or {}, node)
     return ""
 
 
@@ -124,6 +125,8 @@ def _table(nodes: Mapping[str, Node], assets: Mapping[str, str], node: Node) -> 
     """A table is filled from an asset. One that names a file of its own choice is refused."""
     name = next(iter([*node.sources][1:2]), "")
     source = nodes.get(name)
+    if not nodes:
+        return f"{node.op} ({node.name!r}) {READS}"
     if source is None or source.op != "Const" or f"{name}:0" in assets:
         return ""
     return f"{node.op} ({node.name!r}) {READS}, and none of the assets"

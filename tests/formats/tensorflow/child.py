@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def convert_all(job: Any) -> dict[str, Any]:
             answers[name] = _one(folder, ModelOptions.from_json(row["options"])) | {"folder": str(folder)}
         except GatewayError as error:
             answers[name] = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
-        except Exception as error:
-            raise RuntimeError(name) from error
+        except Exception:  # a fault of ours fails its row, not the table
+            answers[name] = {"error": "a fault", "message": traceback.format_exc()[-1500:], "hint": ""}
     return answers
 
 
@@ -54,6 +55,8 @@ def _write(make: str, folder: Path) -> None:
 def _one(folder: Path, options: ModelOptions) -> dict[str, Any]:
     source = source_of(folder / "drop")
     found = [match for fmt in all_formats().values() if (match := fmt.match(source))]
+    if not found:
+        return {"error": "Unknown", "message": "", "hint": ""}
     match = max(found, key=lambda each: each.confidence)
     fmt = all_formats()[match.format]
     target = fmt.check_target(options.target)

@@ -1,6 +1,6 @@
 """Networks of Keras 2 and Keras 3, seeded, in every shape they are saved in. Runs in Environment `tensorflow`.
 
-    make(folder, net="unet", keras=2, form="h5")
+make(folder, net="unet", keras=2, form="h5")
 """
 
 from __future__ import annotations
@@ -174,7 +174,10 @@ def make(folder: Path, *, net: str, keras: int, form: str) -> None:
     model = globals()[net](chosen)
     _settle(model)
     if form == "savedmodel":
-        (model.export if keras == 3 else model.save)(str(folder / "model"), **({"save_format": "tf"} if keras == 2 else {}))
+        if keras == 3:
+            model.export(str(folder / "model"))
+        else:
+            model.save(str(folder / "model"), save_format="tf")
         for path in sorted((folder / "model").rglob("*")):  # a drop is the folder itself
             wanted = folder / path.relative_to(folder / "model")
             wanted.mkdir() if path.is_dir() else wanted.write_bytes(path.read_bytes())
@@ -212,7 +215,8 @@ def _tflite(model: Any, integers: bool) -> bytes:
 
     shape = [1, *model.inputs[0].shape[1:]]
     kind = model.inputs[0].dtype
-    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(shape, kind, name="x"))
+    spec = tf.TensorSpec(shape, kind, name="x")
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
     if integers:
         random = np.random.default_rng(3)

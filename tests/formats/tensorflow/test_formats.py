@@ -1,4 +1,4 @@
-"""TFLite: what becomes ONNX, what TFLite itself runs, what is refused; and files that are cut or damaged."""
+"""TensorFlow's formats, one table: what becomes ONNX, what stays and why, what is refused in which words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.formats.tflite import file
 from gateway.formats.tflite.signatures import bound
 from tests.formats.tensorflow.harness import Case, check, run_table
 
-CASES = {
+TFLITE = {
     "a free batch; names cleaned": Case("tflites:dense", shown="img:float32[?,4] -> Identity:float32[?,3]"),
     "a batch of one takes any number of rows": Case(
         "tflites:one", rows=1, shown="x:float32[?,9,7,2] -> Identity:float32[?,5,4,4], Identity_1:float32[?,4]"),
@@ -41,6 +41,53 @@ CASES = {
                                                     says="drop the SavedModel that the file was made from"),
     "one that writes files": Case("tflites:writes", "UnsupportedOps", says="custom FlexWriteFile (x1)"),
 }  # fmt: skip
+
+
+KERAS = {
+    "Keras 2, .h5": Case("nets:multi|2|h5",
+                         shown="left:float32[?,6], right:float32[?,4,3] -> scores:float32[?,3], value:float32[?,1]"),
+    "Keras 3, .keras": Case("nets:cnn|3|keras", shown="picture:float32[?,24,20,3] -> scores:float32[?,5]"),
+    "Keras 3, .h5, recurrent, free length": Case("nets:gru|3|h5", shown="x:float32[?,?,4] -> gru_1:float32[?,5]"),
+    "Keras 2's LSTM and Conv2DTranspose, which Keras 3 does not read": Case("nets:lstm|2|h5"),
+    "texts": Case("nets:words|3|keras", "native", says="it works on texts (word)"),
+    "one of the outputs, under another name": Case(
+        "nets:multi|3|keras", shown="left:float32[?,6], right:float32[?,4,3] -> worth:float32[?,1]",
+        options=ModelOptions(outputs=(TensorOption("worth", "value"),))),
+    "weights alone": Case("hdf5s:weights_only", "Unknown"),
+    "a Lambda of Keras 3": Case("hdf5s:with_lambda", "ConversionError", says="Lambda ('twice') carries Python code"),
+    "a Lambda of Keras 2": Case("hdf5s:with_lambda_of_keras_2", "ConversionError", says="`trusted = true`"),
+    "a Lambda, trusted": Case("hdf5s:with_lambda", options=ModelOptions(trusted=True), shown="x:float32[?,3] -> twice:float32[?,3]"),
+    "a custom layer": Case("hdf5s:with_own_layer", "ConversionError", says="model.export(FOLDER)"),
+    "a registered object": Case("hdf5s:registered", "ConversionError", says="shop>Scale"),
+    "half of a file": Case("hdf5s:half", "CorruptModel", says="is no whole HDF5 file"),
+}  # fmt: skip
+SAVED = {
+    "Keras' export: two signatures that are one": Case("nets:dilated|3|savedmodel",
+                                                       shown="x:float32[?,?,?,2] -> output_0:float32[?,?,?,4]"),
+    "of Keras 2": Case("nets:shared|2|savedmodel", shown="one:float32[?,6], two:float32[?,6] -> cosine:float32[?,1]"),
+    "of TensorFlow 1": Case("graphs:saved_tf1", shown="x:float32[?,6] -> score:float32[?,2]"),
+}  # fmt: skip
+GRAPHS = {
+    "frozen, training placeholders fixed, stale attributes dropped": Case(
+        "graphs:frozen_classifier", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
+    "frozen, a loop of v1": Case("graphs:frozen_loop", shown="x:float32[?,4] -> answer:float32[?,4]"),
+    "frozen, two outputs": Case("graphs:frozen_two", shown="x:float32[?,6] -> embeddings:float32[?,3], score:float32[?,2]"),
+    "outputs that the owner names": Case("graphs:frozen_classifier", shown="picture:float32[?,12,12,3] -> raw:float32[?,4]",
+                                         options=ModelOptions(outputs=(TensorOption("raw", "logits"),))),
+    "outputs that are not there": Case("graphs:frozen_two", "ConversionError", says="Did you mean 'score'?",
+                                       options=ModelOptions(outputs=(TensorOption("scores"),))),
+    "a checkpoint of version 2; a dead path; optimiser slots": Case(
+        "graphs:checkpoint_v2", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
+    "a checkpoint of version 1": Case("graphs:checkpoint_v1"),
+    "a checkpoint whose name is empty": Case("graphs:checkpoint_without_prefix"),
+    "a checkpoint, a resource variable": Case("graphs:checkpoint_embedding", shown="ids:int32[?,5] -> embedding:float32[?,6]"),
+    "a partial checkpoint": Case("graphs:checkpoint_partial", "ConversionError", says="lacks 1 of the 6 variables that the outputs need: conv/w"),
+    "a .meta alone": Case("graphs:meta_alone", "ConversionError", says="no .index and .data files lie beside it"),
+    "a graph with variables": Case("graphs:with_variables", "ConversionError", says="1 variables (w) and no values"),
+    "a graph that is cut short": Case("graphs:cut_short", "CorruptModel", says="is no whole TensorFlow graph"),
+    "a graph that writes files": Case("graphs:writes_files", "ConversionError", says="WriteFile"),
+}  # fmt: skip
+CASES = TFLITE | KERAS | SAVED | GRAPHS
 
 
 @pytest.fixture(scope="module")

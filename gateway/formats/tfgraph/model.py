@@ -1,0 +1,167 @@
+"""A graph of TensorFlow 1: converted by tf2onnx, and answering in a session of TensorFlow.
+
+Rule 1: the judge reads the file anew and runs it as TensorFlow does; what it shares with the conversion is where the
+        graph begins and ends, which is in the report with its evidence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway.core.artifact import NATIVE, ONNX, Fact
+from gateway.core.dtypes import BY_TENSORFLOW, Tensors, dtype
+from gateway.core.modeltoml import ModelOptions, TensorOption
+from gateway.core.signature import Shape, Signature, TensorSpec
+from gateway.errors import ConversionError
+from gateway.formats.base import Conversion, Inspection, Match, Oracle, Source
+from gateway.formats.savedmodel.native import framework, line
+from gateway.formats.tensorflow import hub, names
+from gateway.formats.tensorflow.hub import Port
+from gateway.formats.tfgraph import ends, load
+from gateway.formats.tfgraph.ends import Ends
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A frozen graph between its ends, with the specs of these under public names."""
+
+    graph: Any
+    ends: Ends
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    facts: tuple[Fact, ...]
+
+
+def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
+    """Errors: ConversionError."""
+    ready = prepare(source, match, options)
+    graph, _, _ = load.read(source, match)
+    counts = Counter(node.op for node in graph.node)
+    return Inspection(ready.inputs, ready.outputs, dict(sorted(counts.items())), ready.facts)
+
+
+def prepare(source: Source, match: Match, options: ModelOptions) -> Ready:
+    """Read, screened, cut between its ends, frozen. Errors: ConversionError."""
+    graph, hinted, meta = load.read(source, match)
+    found = ends.find(graph, options, hinted)
+    nodes = {node.name: node for node in graph.node}
+    load.screen(graph, ends.walk(nodes, found.outputs, [name.partition(":")[0] for name in found.inputs]))
+    facts = list(found.facts)
+    graph = load.pruned(graph, found)
+    variables = [node for node in graph.node if node.op in load.VARIABLES]
+    if variables and not meta:
+        shown = ", ".join(node.name for node in variables[:5])
+        raise ConversionError(
+            f"the graph has {len(variables)} variables ({shown}) and no values of them.",
+            hint="Freeze it, or drop the checkpoint: NAME.meta with NAME.index and NAME.data-00000-of-00001.",
+        )
+    if meta:
+        graph, restored = load.restored(source, match, graph, found.outputs)
+        facts.append(Fact("variables", f"{len(restored)} restored", "checkpoint"))
+    sides = _specs(graph, found, options)
+    return Ready(graph, found, sides[0], sides[1], tuple(facts))
+
+
+def convert(source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
+    """ONNX, or the signature of what TensorFlow itself will run. Errors: ConversionError."""
+    ready = prepare(source, match, options)
+    preprocess = options.preprocess.to_json() if options.preprocess else None
+    signature = Signature(ready.inputs, ready.outputs, preprocess=preprocess)
+    facts = list(ready.facts)
+    if target == NATIVE:
+        return Conversion(NATIVE, (signature,), tuple(facts), versions=hub.versions())
+    try:
+        return _onnx(ready, signature, facts, out)
+    except ConversionError as error:
+        if options.target:
+            raise
+        for made in out.iterdir():
+            made.unlink()
+        because = error.message.rstrip(".")
+        facts.append(Fact("kept as a TensorFlow graph", because, "conversion to ONNX"))
+        said = f"it stays a graph that TensorFlow runs: {because}"
+        return Conversion(NATIVE, (signature,), tuple(facts), (said,), versions=hub.versions())
+
+
+class Judge(Oracle):
+    """The graph in a session. Errors of the constructor: ConversionError."""
+
+    def __init__(self, source: Source, match: Match, signature: Signature) -> None:
+        tf = framework()
+        self.name = f"TensorFlow {tf.__version__}"
+        self._signature = signature
+        asked = [[TensorOption(spec.tensor, spec.tensor) for spec in side] for side in
+                 (signature.inputs, signature.outputs)]  # fmt: skip
+        ready = prepare(source, match, ModelOptions(inputs=tuple(asked[0]), outputs=tuple(asked[1])))
+        v1 = tf.compat.v1
+        self._session = v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            try:
+                tf.import_graph_def(ready.graph, name="")
+            except Exception as error:  # whatever TensorFlow raises
+                raise ConversionError(f"{self.name} does not import the graph: {line(error)}") from error
+        feeds = [spec.tensor for spec in signature.inputs]
+        self._run = self._session.make_callable([spec.tensor for spec in signature.outputs], feeds)
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """Errors: InvalidArgumentError and its like, in TensorFlow's words."""
+        found = self._run(*[inputs[spec.name] for spec in self._signature.inputs])
+        return {
+            spec.name: np.asarray(value, object) if dtype(spec.dtype).kind == "s" else np.asarray(value)
+            for spec, value in zip(self._signature.outputs, found)
+        }
+
+
+def _onnx(ready: Ready, signature: Signature, facts: list[Fact], out: Path) -> Conversion:
+    texts = [spec.name for spec in (*signature.inputs, *signature.outputs) if dtype(spec.dtype).kind == "s"]
+    if texts:
+        raise ConversionError(f"it works on texts ({', '.join(texts)}), for which ONNX has hardly an operator")
+    every = [*ready.graph.node, *(node for f in ready.graph.library.function for node in f.node_def)]
+    hub.refuse_stateful([node.op for node in every])
+    sides = [[Port(spec.tensor, spec.tensor, spec.dtype) for spec in side] for side in (ready.inputs, ready.outputs)]
+    model = hub.from_graph(ready.graph, sides[0], sides[1])
+    hub.declare(model, signature.inputs, signature.outputs)
+    quantised = hub.is_quantised(model)
+    facts += [Fact("quantised by", ", ".join(quantised), "graph")] if quantised else []
+    facts += hub.write(model, out)
+    return Conversion(ONNX, (signature,), tuple(facts), quantised=bool(quantised), versions=hub.versions())
+
+
+def _specs(graph: Any, found: Ends, options: ModelOptions) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Public names, shapes as TensorFlow infers them. Errors: ConversionError in TensorFlow's words."""
+    tf = framework()
+    sides = []
+    try:
+        with tf.Graph().as_default() as whole:
+            tf.import_graph_def(graph, name="")
+            tensors = [[whole.get_tensor_by_name(name) for name in side] for side in (found.inputs, found.outputs)]
+            shown = [[(t.name, t.dtype.base_dtype.as_datatype_enum, _shape(t)) for t in side] for side in tensors]
+    except Exception as error:  # whatever TensorFlow raises
+        raise ConversionError(f"TensorFlow {tf.__version__} does not import the graph: {line(error)}") from error
+    for side, kind, asked in zip(shown, ("input", "output"), (options.inputs, options.outputs)):
+        told = {_tensor(option.own_name): option for option in asked}
+        public = names.public([name for name, _, _ in side], kind)
+        specs = []
+        for (tensor, number, shape), name in zip(side, public):
+            row, option = BY_TENSORFLOW.get(number), told.get(tensor)
+            if row is None:
+                raise ConversionError(f"{kind} {tensor!r} is of type {number}, which no protocol carries.")
+            given = name if option is None or option.name in (option.own_name, tensor) else option.name
+            sizes = option.shape if option is not None and option.shape is not None else shape
+            specs.append(TensorSpec(given, row.name, sizes, tensor))
+        sides.append(specs)
+    inputs, outputs = hub.with_batch(sides[0], sides[1])
+    return tuple(inputs), tuple(outputs)
+
+
+def _tensor(name: str) -> str:
+    return name if ":" in name else f"{name}:0"
+
+
+def _shape(tensor: Any) -> Shape | None:
+    return None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
