@@ -22,6 +22,8 @@ from gateway.core.names import did_you_mean
 from gateway.errors import ConversionError
 
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+SIZES = ("Shape", "ShapeN", "Size", "Rank")
+SWITCHES = re.compile(r"(^|/)(switch_[tf]|pred_id)(_\d+)?$")  # what a v1 cond keeps of its condition
 SOURCES = ("Const", "Placeholder", "PlaceholderV2", "PlaceholderWithDefault", "NoOp", "Variable", "VariableV2",
            "VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "Assert", "Identity_of_variable")  # fmt: skip
 EFFECTS = re.compile(
@@ -137,7 +139,10 @@ def _outputs(nodes: Mapping[str, Any], hints: Sequence[str], facts: list[Fact]) 
     ends = [
         name
         for name, node in nodes.items()
-        if name not in read and node.op not in SOURCES and not EFFECTS.fullmatch(node.op)
+        if name not in read
+        and node.op not in (*SOURCES, *SIZES)
+        and not EFFECTS.fullmatch(node.op)
+        and not SWITCHES.search(name)
     ]
     fed = [name for name in ends if _computes(nodes, name)]
     kept = [name for name in fed if not ASIDE.search(name)]

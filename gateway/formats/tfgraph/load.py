@@ -134,6 +134,26 @@ def pruned(graph: Any, ends: Ends) -> Any:
     return made
 
 
+def without_dropout(graph: Any) -> int:
+    """Numbers in [0, 1) that a dropout draws become 0.5: with all of it kept, any of them does. How many there were.
+
+    Only for conversion, and only where a keep or drop share was fixed; the judge draws them as the file says.
+    """
+    tf = framework()
+    drawn = [node for node in graph.node if node.op == "RandomUniform"]
+    for node in drawn:
+        kind = node.attr["dtype"].type
+        half = graph.node.add(op="Const", name=f"{node.name}/gateway_half")
+        half.attr["dtype"].type = kind
+        half.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0.5, dtype=kind))
+        index = node.attr["T"].type
+        node.op = "Fill"
+        node.attr.clear()
+        node.attr["T"].type, node.attr["index_type"].type = kind, index
+        node.input.append(half.name)
+    return len(drawn)
+
+
 def _as_placeholder(node: Any) -> None:
     kind = node.attr["dtype"].type or node.attr["T"].type or 1
     node.op = "Placeholder"

@@ -48,7 +48,11 @@ def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
 def prepare(source: Source, match: Match, options: ModelOptions) -> Ready:
     """Read, screened, cut between its ends, frozen. Errors: ConversionError."""
     graph, hinted, meta = load.read(source, match)
-    found = ends.find(graph, options, hinted)
+    try:
+        found = ends.find(graph, options, hinted)
+    except ConversionError:
+        load.screen(graph, [node.name for node in graph.node])  # what it would do is the better reason
+        raise
     nodes = {node.name: node for node in graph.node}
     load.screen(graph, ends.walk(nodes, found.outputs, [name.partition(":")[0] for name in found.inputs]))
     facts = list(found.facts)
@@ -95,8 +99,8 @@ class Judge(Oracle):
         tf = framework()
         self.name = f"TensorFlow {tf.__version__}"
         self._signature = signature
-        asked = [[TensorOption(spec.tensor, spec.tensor) for spec in side] for side in
-                 (signature.inputs, signature.outputs)]  # fmt: skip
+        sides = (signature.inputs, signature.outputs)
+        asked = [[TensorOption(_tensor(spec.tensor), _tensor(spec.tensor)) for spec in side] for side in sides]
         ready = prepare(source, match, ModelOptions(inputs=tuple(asked[0]), outputs=tuple(asked[1])))
         v1 = tf.compat.v1
         self._session = v1.Session(graph=tf.Graph())
@@ -105,8 +109,8 @@ class Judge(Oracle):
                 tf.import_graph_def(ready.graph, name="")
             except Exception as error:  # whatever TensorFlow raises
                 raise ConversionError(f"{self.name} does not import the graph: {line(error)}") from error
-        feeds = [spec.tensor for spec in signature.inputs]
-        self._run = self._session.make_callable([spec.tensor for spec in signature.outputs], feeds)
+        feeds = [_tensor(spec.tensor) for spec in signature.inputs]
+        self._run = self._session.make_callable([_tensor(spec.tensor) for spec in signature.outputs], feeds)
 
     def run(self, inputs: Tensors) -> Tensors:
         """Errors: InvalidArgumentError and its like, in TensorFlow's words."""
@@ -123,7 +127,12 @@ def _onnx(ready: Ready, signature: Signature, facts: list[Fact], out: Path) -> C
         raise ConversionError(f"it works on texts ({', '.join(texts)}), for which ONNX has hardly an operator")
     every = [*ready.graph.node, *(node for f in ready.graph.library.function for node in f.node_def)]
     hub.refuse_stateful([node.op for node in every])
-    sides = [[Port(spec.tensor, spec.tensor, spec.dtype) for spec in side] for side in (ready.inputs, ready.outputs)]
+    if any(ends.KEEPS.search(name) or ends.DROPS.search(name) for name in ready.ends.fixed):
+        drawn = load.without_dropout(ready.graph)
+        facts += (
+            [Fact("dropout", f"{drawn} draws of random numbers left out: everything is kept", "graph")] if drawn else []
+        )
+    sides = [[Port(_tensor(s.tensor), s.tensor, s.dtype) for s in side] for side in (ready.inputs, ready.outputs)]
     model = hub.from_graph(ready.graph, sides[0], sides[1])
     hub.declare(model, signature.inputs, signature.outputs)
     quantised = hub.is_quantised(model)
@@ -153,14 +162,20 @@ def _specs(graph: Any, found: Ends, options: ModelOptions) -> tuple[tuple[Tensor
                 raise ConversionError(f"{kind} {tensor!r} is of type {number}, which no protocol carries.")
             given = name if option is None or option.name in (option.own_name, tensor) else option.name
             sizes = option.shape if option is not None and option.shape is not None else shape
-            specs.append(TensorSpec(given, row.name, sizes, tensor))
+            specs.append(TensorSpec(given, row.name, sizes, _name(tensor)))
         sides.append(specs)
     inputs, outputs = hub.with_batch(sides[0], sides[1])
     return tuple(inputs), tuple(outputs)
 
 
 def _tensor(name: str) -> str:
-    return name if ":" in name else f"{name}:0"
+    """The graph's tensor of a TensorSpec: `x` is x:0, `split|1` is split:1."""
+    return name if ":" in name else (name.replace("|", ":") if "|" in name else f"{name}:0")
+
+
+def _name(tensor: str) -> str:
+    """What ONNX and the TensorSpec call it: no name of the graph's own has no colon, so that none is taken."""
+    return tensor.removesuffix(":0").replace(":", "|")
 
 
 def _shape(tensor: Any) -> Shape | None:

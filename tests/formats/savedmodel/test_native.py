@@ -94,7 +94,12 @@ CASES = {
         ),
         warning="'sparse'",
     ),
-    "Keras' own export": Case("keras", (Call("serve", {"x": X}, {"output_0": PRODUCT}),), ("serving_default", "serve")),
+    "Keras' own export, asked to stay one": Case(
+        "keras",
+        (Call("serve", {"x": X}, {"output_0": PRODUCT}),),
+        ("serving_default", "serve"),
+        ModelOptions(target="native"),
+    ),
 }
 
 

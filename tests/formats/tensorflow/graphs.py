@@ -32,7 +32,7 @@ def classifier(v1: Any) -> Any:
     labels = v1.placeholder(tf.int64, [None], "labels")
     y = tf.nn.conv2d(x, _weight(v1, "conv/w", 3, 3, 3, 6), 1, "SAME") + _weight(v1, "conv/b", 6)
     mean, variance = _weight(v1, "bn/mean", 6), tf.exp(_weight(v1, "bn/log", 6))
-    batch = tf.nn.moments(y, [0, 1, 2])
+    batch = list(tf.nn.moments(y, [0, 1, 2]))
     used = v1.cond(phase, lambda: batch, lambda: [tf.identity(mean), tf.identity(variance)])
     y = tf.nn.relu((y - used[0]) * v1.rsqrt(used[1] + 1e-3))
     y = v1.nn.dropout(tf.reduce_mean(y, [1, 2]), keep_prob=keep)
