@@ -7,6 +7,8 @@ import base64
 import io
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,11 +212,80 @@ def test_all_faces(faces: Running, photo: Image.Image, pair: tuple[bytes, bytes]
     assert np.asarray(answer["Similarity"]).min() > 0.9
 
 
+def saved(photo: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    photo.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def turned(photo: Image.Image) -> bytes:
+    """As a camera stores it that was held upright: to be turned by 90 degrees."""
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    return saved(photo.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+
+
+def deep(photo: Image.Image) -> bytes:
+    return saved(Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257), "PNG")
+
+
+SAME: dict[str, Callable[[Image.Image], bytes]] = {
+    "CMYK, JPEG": lambda photo: saved(photo.convert("CMYK"), "JPEG", quality=95),
+    "turned by EXIF": turned,
+    "transparent, PNG": lambda photo: saved(photo.convert("RGBA"), "PNG"),
+    "16 bits, gray": deep,
+    "WebP": lambda photo: saved(photo, "WEBP", quality=95),
+    "BMP": lambda photo: saved(photo, "BMP"),
+}
+
+
+@pytest.mark.parametrize("write", SAME.values(), ids=SAME.keys())
+def test_the_same_face_in_another_kind_of_file(
+    write: Callable[[Image.Image], bytes], faces: Running, photo: Image.Image
+) -> None:
+    """Gray is compared with gray; the embedder is a small seeded net, so what JPEG and WebP change shows a little."""
+    face = photo.crop((105, 0, 345, 240))
+    plain = face.convert("L").convert("RGB") if write is deep else face
+    status, answer = curl(faces, img1=saved(plain, "PNG"), img2=write(face))
+    assert status == 200, answer
+    assert answer["Similarity"] > 0.99
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+def wide(photo: bytes) -> bytes:
+    sheet = Image.new("RGB", (20_000, 240))
+    sheet.paste(Image.open(io.BytesIO(photo)), (9_000, 0))
+    return jpeg(sheet)
+
+
+def bomb(side: int) -> bytes:
+    """A PNG that says it is so large."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
 REFUSED: dict[str, tuple[str, Callable[[bytes], dict[str, bytes]], str]] = {
     "one photo": ("", lambda photo: {"img1": photo}, "Requires two image input."),
     "no face": ("", lambda photo: {"img1": photo, "img2": jpeg(Image.fromarray(NOISE))}, "No face detected."),
     "one pixel": ("", lambda photo: {"img1": photo, "img2": jpeg(Image.new("RGB", (1, 1)))}, "No face detected."),
+    "20,000 pixels wide, the face then too small": (
+        "",
+        lambda photo: {"img1": photo, "img2": wide(photo)},
+        "No face detected.",
+    ),
+    "a bomb": ("", lambda photo: {"img1": photo, "img2": bomb(60_000)}, "img2: photo: the file is not a picture"),
+    "an animated picture": (
+        "",
+        lambda photo: {
+            "img1": photo,
+            "img2": saved(
+                Image.new("RGB", (9, 9)), "GIF", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")]
+            ),
+        },
+        "img2: photo: the file is a GIF of 2 frames, expected one picture",
+    ),
     "faces are larger than the photo's": (
         "?min_size=600",
         lambda photo: {"img1": photo, "img2": photo},

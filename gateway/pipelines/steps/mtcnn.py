@@ -226,20 +226,21 @@ async def _looked_at(
 
 
 def crops(image: Array, boxes: Array, side: int) -> tuple[Array, Array]:
-    """((n, side, side, 3) uint8, the boxes they are of); what lies outside the picture is black."""
+    """((n, side, side, 3) uint8, the boxes they are of); what lies outside the picture is black.
+
+    Boxes that hold no pixel, or are of more than twice the picture's size, are left out.
+    """
     tall, wide = image.shape[:2]
     edges = boxes - [1, 1, 0, 0]
-    inside = (edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1])
-    inside &= (edges[:, 0] < wide) & (edges[:, 1] < tall) & (edges[:, 2] > 0) & (edges[:, 3] > 0)
-    boxes, edges = boxes[inside], edges[inside]
-    pad = int(max(0, -edges[:, :2].min(initial=0), (edges[:, 2:] - [wide, tall]).max(initial=0)))
-    canvas = np.zeros((tall + 2 * pad, wide + 2 * pad, 3), np.uint8) if pad else image
-    if pad:
-        canvas[pad : pad + tall, pad : pad + wide] = image
-    picture = Image.fromarray(canvas)
+    size = edges[:, 2:] - edges[:, :2]
+    kept = (size > 0).all(axis=1) & (size <= 2 * max(tall, wide)).all(axis=1)
+    kept &= (edges[:, :2] < [wide, tall]).all(axis=1) & (edges[:, 2:] > 0).all(axis=1)
+    boxes, edges = boxes[kept], edges[kept]
+    picture = Image.fromarray(image)
     made = np.empty((len(boxes), side, side, 3), np.uint8)
-    for at, (left, top, right, bottom) in enumerate((edges + pad).tolist()):
-        made[at] = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR, (left, top, right, bottom)))
+    for at, (left, top, right, bottom) in enumerate(edges.astype(int).tolist()):
+        cut = picture.crop((left, top, right, bottom))  # first: what lies beside the face is not mixed in
+        made[at] = np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR))
     return made, boxes
 
 

@@ -99,12 +99,20 @@ def _rounds_up(fields: Fields) -> bool:
 
 
 def _inside(graph: Emit, node: Node, x: str, windows: Windows, value: float) -> str:
-    """The input padded, or cut, so that every window lies inside."""
+    """The input padded, or cut, so that every window lies inside.
+
+    Without padding and rounded up the size may be free: floor((H + s - 1 - k) / s) is ceil((H - k) / s).
+    """
+    if windows.ceil and not any(windows.pad) and None in (graph.shape(x) or ())[2:]:
+        return _filled(graph, x, [stride - 1 for stride in windows.stride], windows, value)
     have = sides(graph, x)
     for axis, size in enumerate(have):
         if windows.count(axis, size) < 1:
             raise node.error(f"its kernel {list(windows.kernel)} is larger than its input {have}")
-    after = [windows.after(axis, size) for axis, size in enumerate(have)]
+    return _filled(graph, x, [windows.after(axis, size) for axis, size in enumerate(have)], windows, value)
+
+
+def _filled(graph: Emit, x: str, after: list[int], windows: Windows, value: float) -> str:
     if not any((*windows.pad, *after)):
         return x
     pads = ints(graph, [0, 0, *windows.pad, 0, 0, *after])

@@ -164,9 +164,17 @@ def _avg(graph: Emit, x: str, shape: _Windows, counted: bool, whole: bool) -> st
 
 
 def _inside(graph: Emit, x: str, shape: _Windows, value: float) -> str:
-    """The input padded, or cut, so that every window lies inside and floor gives MXNet's number of them."""
-    spatial = len(shape.kernel)
-    after = [shape.after(axis, graph.size(x, axis + 2)) for axis in range(spatial)]
+    """The input padded, or cut, so that every window lies inside and floor gives MXNet's number of them.
+
+    Of "full" the size may be free: floor((H + 2p + s - 1 - k) / s) is ceil((H + 2p - k) / s).
+    """
+    free = graph.shape(x) or ()
+    after = [
+        shape.pad[axis] + stride - 1
+        if shape.convention == "full" and free[axis + 2] is None
+        else shape.after(axis, graph.size(x, axis + 2))
+        for axis, stride in enumerate(shape.stride)
+    ]
     return _pad(graph, x, shape.pad, after, value)
 
 
