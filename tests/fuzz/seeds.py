@@ -70,6 +70,15 @@ def weights() -> list[bytes]:
     return [params_bytes(arrays, version) for version in ("V0", "V1", "V2", "V3")]
 
 
+def darknets() -> list[bytes]:
+    from tests.formats.darknet import rows
+
+    names = ("yolo: scale_x_y", "lstm of pjreddie's, plain", "crnn of AlexeyAB's", "route takes a part of each",
+             "shortcut weights per_channel, relu", "local, padded", "region: a background")  # fmt: skip
+    made = [rows.CASES[name].make() for name in names]
+    return [net.cfg().encode() + b"\0" + net.weights() for net in made]
+
+
 def models() -> list[bytes]:
     external = message(5, number(2, 1), number(1, 2), message(8, "w"), number(14, 1),
                        message(13, message(1, "location"), message(2, "weights.bin")))  # fmt: skip
@@ -244,6 +253,6 @@ MADE = {
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,
     "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,
-    "mxnet-params": weights, "json": documents, "tfs": messages, "wire": frames, "toml": tomls,
+    "darknet": darknets, "mxnet-params": weights, "json": documents, "tfs": messages, "wire": frames, "toml": tomls,
 }  # fmt: skip
 assert set(MADE) == set(TARGETS)

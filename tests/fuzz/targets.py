@@ -252,6 +252,18 @@ def mxnet_params(data: bytes) -> None:
     assert total <= len(data), "more than the file has"
 
 
+@target("darknet")
+def darknet(data: bytes) -> None:
+    """A cfg, a zero byte, and the weights; nothing behind it: no weights."""
+    from gateway.formats.darknet import network
+
+    cfg, _, stored = data.partition(b"\0")
+    found = network.read(written("d.cfg", cfg), written("d.weights", stored) if stored else None)
+    total = sum(array.nbytes for layer in found.layers for array in layer.weights.values())
+    shared = any("share_index" in layer.options or "dontloadscales" in layer.options for layer in found.layers)
+    assert shared or total <= len(stored), "more than the file has"
+
+
 @target("savedmodel")
 def savedmodel(data: bytes) -> None:
     from gateway.formats.savedmodel import metagraph, screen
