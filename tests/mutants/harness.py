@@ -40,6 +40,8 @@ CACHE = ROOT / ".cache" / "mutants"
 SEED = 3
 MEMORY = 6 << 30  # bytes of a child: a mistake may ask for any amount
 JOB_S = 1500.0
+JUDGING = ("hints.py", "oracle.py", "opencv.py", "decode.py", "interpret*.py")
+"""Files of a format that take part in its judges' answers."""
 Say = Callable[[str], None]
 
 
@@ -226,7 +228,7 @@ class _Bench:
             digest.update(path.name.encode() + path.read_bytes())
         ours = ROOT / "gateway"
         asked = [ours / "core" / "probes.py", ours / "core" / "hints.py", ours / "formats" / "tasks.py"]
-        asked += [ours / "formats" / self.target.format / name for name in ("hints.py", "oracle.py")]
+        asked += sorted(path for name in JUDGING for path in (ours / "formats" / self.target.format).glob(name))
         for path in asked:
             digest.update(path.read_bytes())
         digest.update(Environments().find(self.target.judge).digest.encode())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.formats.darknet.node import Node
     from gateway.graph.emit import Emit
 
+MAX_CHANNELS = 4096  # of a normalization: it becomes a matrix over them
+
 
 @op("darknet", "upsample")
 def upsample(graph: Emit, node: Node) -> str:
@@ -87,6 +89,8 @@ def normalization(graph: Emit, node: Node) -> str:
     ahead, behind = size // 2, (size - 1) // 2
     if size < 1 or ahead > channels:
         raise graph.error(f"size={size} for {channels} channels: Darknet reads beyond them")
+    if channels > MAX_CHANNELS:
+        raise graph.error(f"{channels} channels, at most {MAX_CHANNELS} are normalised")
     near = np.zeros((channels, channels))
     for channel in range(channels):
         near[channel, max(0, channel - behind) : channel + ahead + 1] = alpha
