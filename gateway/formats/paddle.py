@@ -9,6 +9,7 @@ Rule 2: the predictor runs without oneDNN and without rewriting the graph: as Pa
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from gateway.errors import ConversionError, CorruptModel, UnsupportedOps
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source, recognised
 
 OPSET = 17
+ONE = "one dimension"
 NATIVELY = 'target = "native" in model.toml serves it as it is, by Paddle itself.'
 PIR = "paddle-pir"
 TYPES = {
@@ -241,6 +243,7 @@ def _convert(program: Program, options: ModelOptions, out: Path) -> Conversion:
 
     model = _exported(program, out / exported.MODEL_FILE)
     exported.hoist(model.graph)
+    lifted = _lift_scalars(model)
     inputs = exported.aliased(program.inputs, options.inputs)
     given = [value.name for value in model.graph.input]
     unread = [spec.tensor for spec in inputs if spec.tensor not in given]
@@ -254,6 +257,8 @@ def _convert(program: Program, options: ModelOptions, out: Path) -> Conversion:
         )
     exported.rename(model.graph, dict(zip(written, [spec.tensor for spec in outputs], strict=True)))
     facts = program.facts()
+    if lifted:
+        facts.append(Fact("shapes put together", f"{lifted} sizes that paddle2onnx left without a dimension", "graph"))
     signature, quantised = exported.finish(model, out, out, inputs, outputs, options, facts)
     versions = {
         "paddlepaddle": program.paddle.__version__,
@@ -261,6 +266,34 @@ def _convert(program: Program, options: ModelOptions, out: Path) -> Conversion:
         "onnx": onnx.__version__,
     }
     return Conversion(ONNX, (signature,), tuple(facts), warnings, (), quantised, versions)
+
+
+def _lift_scalars(model: Any) -> int:
+    """paddle2onnx joins sizes along axis 0, some of rank 0: each gets the one dimension that Concat needs."""
+    import onnx
+
+    known = onnx.shape_inference.infer_shapes(model).graph
+    scalars = {
+        value.name
+        for value in (*known.value_info, *known.input)
+        if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim
+    } | {tensor.name for tensor in model.graph.initializer if not tensor.dims}
+    nodes, count = [], 0
+    for node in model.graph.node:
+        if node.op_type == "Concat":
+            for place, name in enumerate(node.input):
+                if name in scalars:
+                    one = f"{name}__one_{count}"
+                    count += 1
+                    nodes.append(onnx.helper.make_node("Reshape", [name, ONE], [one], one))
+                    node.input[place] = one
+        nodes.append(node)
+    if count:
+        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
+        model.graph.initializer.append(onnx.helper.make_tensor(ONE, onnx.TensorProto.INT64, [1], [1]))
+    return count
 
 
 def _exported(program: Program, made: Path) -> Any:
@@ -276,8 +309,9 @@ def _exported(program: Program, made: Path) -> Any:
             shown = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(shown, 1)
             os.dup2(shown, 2)
+            program_file, weights_file = _as_pir(program, made.with_name("as-pir"))
             paddle2onnx.export(
-                str(program.files[0]), str(program.files[1]), str(made), opset_version=OPSET, enable_onnx_checker=False,
+                str(program_file), str(weights_file), str(made), opset_version=OPSET, enable_onnx_checker=False,
                 enable_optimize=False, verbose=False,
             )  # fmt: skip
             code = 0
@@ -286,6 +320,7 @@ def _exported(program: Program, made: Path) -> Any:
     _, status = os.waitpid(child, 0)
     said = log.read_text(errors="replace") if log.exists() else ""
     log.unlink(missing_ok=True)
+    shutil.rmtree(made.with_name("as-pir"), ignore_errors=True)
     if status != 0 or not made.exists():
         made.unlink(missing_ok=True)
         errors = [text.rpartition("[ERROR]")[2].strip() for text in said.splitlines() if "[ERROR]" in text]
@@ -299,6 +334,32 @@ def _exported(program: Program, made: Path) -> Any:
     if not model.graph.node:
         raise ConversionError(f"paddle2onnx wrote an empty graph for {program.file}.", hint=NATIVELY)
     return model
+
+
+def _as_pir(program: Program, folder: Path) -> tuple[Path, Path]:
+    """The program as PIR in files, scales of resizings in float32: paddle2onnx 2.1 dies over float64 there."""
+    folder.mkdir()
+    wanted = folder / "m.json", folder / "m.pdiparams"
+    if program.pir:
+        for path, copy in zip(program.files, wanted, strict=True):
+            shutil.copyfile(path, copy)
+    else:
+        from paddle2onnx.convert import load_parameter, save_program
+
+        load_parameter(program.program)
+        save_program(program.program, str(folder / "m"))
+    told = json.loads(wanted[0].read_text())
+    waiting: list[Any] = [told]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict) and str(item.get("#", "")).endswith("_interp"):
+            for attribute in item.get("A", ()):
+                if attribute.get("N") == "scale":
+                    for number in attribute["AT"].get("D", ()):
+                        number["#"] = number["#"].replace("a_f64", "a_f32")
+        waiting += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    wanted[0].write_text(json.dumps(told))
+    return wanted
 
 
 class Predictor(Oracle):

@@ -29,7 +29,7 @@ SAID = {
     "zip slip": "leaves the folder", "tar slip": "leaves the folder", "tgz slip": "leaves the folder",
     "zip absolute": "is an absolute path", "tar through a link": "'d' is a link", "tar hard link": "is a hard link",
     "zip bomb": "times as much: a bomb", "tgz bomb": "times as much: a bomb", "zip of overlapping": "a bomb",
-    "mar": "model archive", "pmml": "PMML", "openvino": "OpenVINO",
+    "mar": "model archive", "pmml": "PMML", "openvino": "declares a document type or entities",
     "mxnet array": r"claims shape \[104857600\]", "mxnet 2": "claims 1099511627776 arrays",
     "mxnet symbol": "is no symbol file", "json of": "no format recognises",
     "labels": "expected the name of a file beside the model", "labels: a link": "is a link to .*outside the repository",
