@@ -216,6 +216,9 @@ def inspect(arguments: argparse.Namespace) -> int:
     _print(f"  operators: {escape(counts) or 'none'}")
     for fact in found.get("facts", ()):
         _print(f"  {escape(fact['what'])}: {escape(fact['value'])}  ({escape(fact['source'])})")
+    for fact in found.get("artifact", {}).get("provenance", {}).get("facts", ()):
+        if fact["what"] == "target":  # chosen by measuring
+            _print(f"  target: {escape(fact['value'])}  ({escape(fact['source'])})")
     _print(f"  next: {escape(found['next'])}")
     return DONE
 

@@ -62,6 +62,7 @@ def lines_that_run() -> list[str]:
     return [*found, *(ours for _, ours, _ in rows() if ours)]
 
 
+@pytest.mark.timeout(400)  # every line is a conversion, judged
 @pytest.mark.environment("tensorflow")
 @pytest.mark.parametrize("which", ["the seed's steps", pytest.param("every line", marks=pytest.mark.slow)])
 def test_what_runs(which: str, here: Path) -> None:
