@@ -1,6 +1,8 @@
 """What a net says of inputs that are no ordinary numbers: indices, regions, a picture's record, marks of sequences.
 
 Rule 1: only what a layer reads straight from an input is said: behind another layer nothing is known.
+Rule 2: a detector sees pixels: where numbers a thousand times larger come in, boxes are beyond all measure, and which
+        of two stays is decided by their last bit.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from gateway.formats.caffe.net import Layer, Net
 
 PLACES = {"Embed": 0, "BatchReindex": 1, "ROIPooling": 1, "Proposal": 2, "LSTM": 1, "RNN": 1}
 """Layers -> which bottom is not just numbers."""
+DETECTORS = ("DetectionOutput", "Proposal")
 
 
 def hints(net: Net, signature: Signature) -> dict[str, Hint]:
@@ -18,6 +21,9 @@ def hints(net: Net, signature: Signature) -> dict[str, Hint]:
     public = {spec.tensor: spec.name for spec in signature.inputs}
     shapes = {spec.name: spec.shape or () for spec in signature.inputs}
     found: dict[str, Hint] = {}
+    if any(layer.type in DETECTORS for layer in net.layers):
+        pictures = [s for s in signature.inputs if s.shape is not None and len(s.shape) == 4 and s.shape[1] in (1, 3)]
+        found = {spec.name: Hint(role="pixels") for spec in pictures}
     for layer in net.layers:
         place = PLACES.get(layer.type, len(layer.bottoms))
         if place < len(layer.bottoms) and layer.bottoms[place] in public:
