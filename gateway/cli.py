@@ -12,6 +12,7 @@ import dataclasses
 import gc
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -357,19 +358,22 @@ def _print_verification(verification: Verification) -> None:
 
 
 class _Progress:
-    """One line a stage; at a terminal the line counts up in place."""
+    """One line a stage, with the seconds since the start; at a terminal the line counts up in place."""
 
     def __init__(self) -> None:
         self._stage = ""
+        self._started = time.monotonic()
         self._moves = sys.stderr.isatty()
 
     def __call__(self, stage: str, fraction: float | None) -> None:
         if stage != self._stage:
-            sys.stderr.write(("\n" if self._moves and self._stage else "") + f"  {escape(stage)}")
+            at = f"{time.monotonic() - self._started:6.1f} s"
+            sys.stderr.write(("\n" if self._moves and self._stage else "") + f"  {at}  {escape(stage)}")
             sys.stderr.write("" if self._moves else "\n")
             self._stage = stage
         elif self._moves and fraction is not None:
-            sys.stderr.write(f"\r  {escape(stage)} {fraction:4.0%}")
+            at = f"{time.monotonic() - self._started:6.1f} s"
+            sys.stderr.write(f"\r  {at}  {escape(stage)} {fraction:4.0%}")
         sys.stderr.flush()
 
     def end(self) -> None:

@@ -21,7 +21,8 @@ from gateway.config import Settings
 from gateway.convert import auto, report
 from gateway.convert.answers import of_form
 from gateway.convert.assemble import assemble
-from gateway.convert.jobs import Jobs, Report, made_by
+from gateway.convert.budget import Budget
+from gateway.convert.jobs import Jobs, Report, made_by, memory_limit
 from gateway.convert.judges import choose
 from gateway.convert.making import (
     ConvertRequest,
@@ -57,13 +58,13 @@ __all__ = ["ConvertRequest", "Converter"]
 
 
 class Converter:
-    """Safe for several threads; how many convert at once is jobs.concurrency."""
+    """Safe for several threads; how many convert at once is convert/budget.py's business."""
 
     def __init__(self, environments: Environments, settings: Settings, scratch: Path) -> None:
         self._environments = environments
         self._settings = settings
         self._scratch = scratch
-        self._admitted = threading.BoundedSemaphore(settings.jobs.concurrency)
+        self._budget = Budget(settings.jobs.concurrency)
         self._identities: dict[tuple[str, str], str] = {}
 
     def identity(self, source: Format, target: str = "") -> str:
@@ -106,7 +107,8 @@ class Converter:
         if measured:
             targets, absent = auto.candidates(source, self._environments.find)
         subject = subject_of(request.source, request.match, request.options)
-        with self._admitted, self._jobs(subject, progress, cancel) as jobs:
+        wanted = memory_limit(self._settings.jobs, drop_bytes(subject.source))
+        with self._budget.held(wanted, cancel), self._jobs(subject, progress, cancel) as jobs:
             making = Making(self._environments, self._settings, subject, jobs)
             if not measured:
                 falls_back = source.falls_back and not request.options.target
@@ -188,9 +190,12 @@ class Converter:
             return prove(jobs, question, owner).verification
 
     def _jobs(self, subject: Subject, progress: Report | None, cancel: threading.Event | None) -> Jobs:
-        source = subject.source
-        size = sum(source.path(name).stat().st_size for name in source.files)
+        size = drop_bytes(subject.source)
         return Jobs(self._environments, self._settings.jobs, self._scratch, size, subject.format, progress, cancel)
+
+
+def drop_bytes(source: Source) -> int:
+    return sum(source.path(name).stat().st_size for name in source.files)
 
 
 def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) -> Artifact:

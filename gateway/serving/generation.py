@@ -65,6 +65,7 @@ class Generation:
     stage: str = ""  # what is being done now, for people
     fraction: float | None = None
     since: float = field(default_factory=time.time)
+    stage_since: float = field(default_factory=time.time)
     cancel: Cancel = field(default_factory=Cancel)
     runtime: Runtime | None = None
     batcher: Batcher | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from gateway.serving.fleet import Fleet
 from gateway.serving.generation import Generation
 from gateway.serving.metrics import Metrics
 from gateway.serving.prover import Proven, Prover, refused
+
+log = logging.getLogger("gateway.serving")
 
 
 class Proving:
@@ -40,6 +43,9 @@ class Proving:
         outcome, source_format = "", ""
 
         def report(stage: str, fraction: float | None) -> None:
+            if stage != generation.stage:
+                log.info("%s: %s, %.1f s after it began", generation, stage, time.monotonic() - started)
+                generation.stage_since = time.time()
             generation.stage, generation.fraction = stage, fraction
 
         try:

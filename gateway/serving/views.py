@@ -75,6 +75,8 @@ def describe(name: str, version: int, generations: Iterable[Generation]) -> dict
         "hint": status.hint,
         "stage": status.stage or best.stage,
         "fraction": best.fraction,
+        "seconds": round(time.time() - best.since, 1),
+        "stage_seconds": round(time.time() - best.stage_since, 1),
         "error": {**best.failure.error.to_json(), "at": _utc(best.failure.at)} if best.failure else None,
         "digest": best.digest,
         "artifact": best.artifact.digest if best.artifact else "",
