@@ -179,7 +179,8 @@ def safetensors(blob: Blob) -> Iterator[Finding]:
         return
     said = f"a header of {length} bytes of JSON at 8"
     if names:
-        said += f", first tensor {names[0][0].decode('utf-8', 'replace')} {names[0][1].decode('latin-1')}"
+        listed = ", ".join(f"{key.decode('utf-8', 'replace')} {kind.decode('latin-1')}" for key, kind in names[:8])
+        said += f", tensors {listed}" + (" and more" if len(names) > 8 else "")
     finding = Finding("safetensors", "", 1.0, said)
     if 8 + length > blob.size:
         yield finding.cut("the file ends inside the header")

@@ -15,6 +15,7 @@ from gateway.recognise.blob import Blob, BytesBlob
 from gateway.recognise.opcodes import Opcodes
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+SHOWN_KEYS = 8  # names of weights that a refusal lists
 _OLD = re.compile(rb"(c[\w.]+\n\w+\n|\((dp|lp|i[\w.]+\n)|[\]}]q\x00|\(\]|\(\})")  # protocols 0 and 1
 _FRAMEWORKS = {  # first part of a module -> kind
     "sklearn": "sklearn", "imblearn": "sklearn", "sklearn_pandas": "sklearn", "xgboost": "xgboost-pickle",
@@ -94,7 +95,8 @@ def torch_pickle(found: Opcodes, where: str) -> Finding:
             "torch-module", f"pickle protocol {found.protocol}", 1.0 if modules else 0.85, f"{where}; classes {said}"
         )
     elif tensors or names:
-        shown = f", tensors such as {', '.join(names[:2])}" if names else ", tensors"
+        more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
+        shown = f", tensors such as {', '.join(names[:SHOWN_KEYS])}{more}" if names else ", tensors"
         shown += f"; settings of {theirs[0].split(' ')[0]}" if theirs else ""
         finding = Finding(
             "torch-state-dict", f"pickle protocol {found.protocol}", 1.0, f"{where}{shown}, no class of a module"
