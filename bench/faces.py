@@ -20,7 +20,7 @@ from tests import facenets, zoo
 from tests.e2e.running import Running
 from tools.faces import compare
 
-CALLS, FLIGHT = 32, 16
+CALLS, FLIGHT = 16, 16
 RESULTS = Path(__file__).parent / "results" / "faces.json"
 STEP = "model_gateway_pipeline_step_seconds"
 
