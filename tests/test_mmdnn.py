@@ -97,8 +97,8 @@ def left_by(line: str) -> str:
 
 WRONG = {
     "everything at once": (
-        "mmconvert -sf keras -in a.h5 -df cntk -om o --phase train --inNodeName x",
-        ["--phase: ", "--inNodeName: ", "--srcFramework keras: not converted yet", "--dstFramework cntk", "a.h5 is"],
+        "mmconvert -sf cntk -in a.dnn -df cntk -om o --phase train --inNodeName x",
+        ["--phase: ", "--inNodeName: ", "--srcFramework cntk: not converted yet", "--dstFramework cntk", "a.dnn is"],
     ),
     "a framework nobody knows": ("mmtoir -f jax -n model-symbol.json -d o", ["'jax': MMdnn knows mxnet, onnx"]),
     "an option with a typo": ("mmtoir -f mxnet -n model-symbol.json -d o --inputShap 1,8,8", ["--inputShap"]),
