@@ -111,6 +111,8 @@ def numbers(array: Array) -> bytes:
         array = array.astype(np.float32)  # exact: bfloat16 is its upper half
     if kind == "f" and not np.isfinite(array).all():
         return _with_tokens(array)
+    if not array.ndim and kind != "f":
+        return orjson.dumps(array.item())  # orjson does not know onnxruntime's int64, which is C's long long
     whole = np.ascontiguousarray(array) if array.ndim else array[()]
     return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
 

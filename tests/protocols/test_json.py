@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_complex_has_no_json() -> None:
 def test_rows_need_one_batch_size() -> None:
     with pytest.raises(InvalidTensor):
         encode_outputs({"x": np.zeros(2), "y": np.zeros(3)}, by_row=True)
+
+
+def test_one_whole_number_a_row_as_onnxruntime_has_them() -> None:
+    outputs = {"label": np.array([3, -1], np.longlong), "share": np.array([[0.5], [0.1]], np.float32)}
+    text = encode_outputs(outputs, by_row=True)
+    assert json.loads(text) == {"predictions": [{"label": 3, "share": [0.5]}, {"label": -1, "share": [0.1]}]}
 
 
 def test_empty_rows() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gateway.core.compare import compare
 from gateway.process import wire
@@ -22,7 +23,8 @@ HERE = Path(__file__).parent
 class Row:
     """A model that `make` (module:function below tests.formats.trees) writes, or a `file` below this folder.
 
-    `refused`: kinds of calls that the library itself refuses. `error`: what the converter has to say.
+    `refused`: kinds of calls that the library itself refuses. `error`: what the converter has to say. `slow`: not in
+    `make test`.
     """
 
     make: str = ""
@@ -34,10 +36,19 @@ class Row:
     error: str = ""
     warning: str = ""
     judge: str = ""
+    slow: bool = False
 
 
-def run_table(rows: Mapping[str, Row], fmt: str) -> dict[str, dict[str, Any]]:
-    """What was found of each row; "served" and "folder" hold the answers. A visible skip without Environments."""
+def params(rows: Mapping[str, Row]) -> list[Any]:
+    """For parametrize: a row each, by name."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if row.slow else []) for name, row in rows.items()]
+
+
+def run_table(rows: Mapping[str, tuple[str, Row]]) -> dict[str, dict[str, Any]]:
+    """What was found of each row, given with its format; "served" and "folder" hold the answers.
+
+    A visible skip without Environments.
+    """
     environment("trees")
     base_python()
     told = {
@@ -47,9 +58,9 @@ def run_table(rows: Mapping[str, Row], fmt: str) -> dict[str, dict[str, Any]]:
             "file": str(HERE / row.file) if row.file else "",
             "outputs": list(row.outputs),
             "inputs": [list(each) for each in row.inputs],
-            "format": fmt,
+            "format": form,
         }
-        for name, row in rows.items()
+        for name, (form, row) in rows.items()
     }
     found: dict[str, dict[str, Any]] = run_child("tests.formats.trees.child:judge", {"rows": told}, "trees").value
     good = {name: each for name, each in found.items() if "folder" in each}

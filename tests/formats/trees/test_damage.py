@@ -14,17 +14,24 @@ from gateway.formats.lightgbm import model as lightgbm
 from gateway.formats.xgboost import binary, ubj
 from gateway.formats.xgboost import model as xgboost
 
-OLD = [Path(__file__).parent / "old" / f"{name}.model" for name in ("logistic", "dart", "linear", "gamma-0.90")]
+OLD = Path(__file__).parent / "old"
+FILES = {
+    "binary": OLD / "dart.model",
+    "binary before 1.0": OLD / "gamma-0.90.model",
+    "linear": OLD / "linear.model",
+    "JSON": OLD / "logistic.model",
+    "UBJSON": OLD / "softprob.model",
+}
 
 
 def damaged(data: bytes, seed: int) -> list[bytes]:
     """Cut short at 40 places, one bit flipped at 80, one byte replaced at 40."""
     chance = random.Random(seed)
-    found = [data[: chance.randrange(len(data))] for _ in range(20)]
-    for _ in range(50):
+    found = [data[: chance.randrange(len(data))] for _ in range(12)]
+    for _ in range(24):
         at = chance.randrange(len(data))
         found.append(data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :])
-    for _ in range(20):
+    for _ in range(12):
         at = chance.randrange(len(data))
         found.append(data[:at] + bytes([chance.choice([0, 255, 127, 128])]) + data[at + 1 :])
     return found
@@ -46,12 +53,12 @@ def as_ubj(value: object) -> bytes:
     return b"d" + np.array(value, ">f4").tobytes()
 
 
-@pytest.mark.parametrize("form", ["binary", "JSON", "UBJSON"])
-@pytest.mark.parametrize("file", OLD, ids=lambda path: path.stem)
-def test_xgboost(file: Path, form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", FILES)
+def test_xgboost(form: str, tmp_path: Path) -> None:
+    file = FILES[form]
     whole = file.read_bytes()
     document = binary.parse(whole)
-    data = {"binary": whole, "JSON": json.dumps(document).encode(), "UBJSON": as_ubj(document)}[form]
+    data = {"JSON": json.dumps(document).encode(), "UBJSON": as_ubj(document)}.get(form, whole)
     path = tmp_path / "broken.model"
     path.write_bytes(data)
     want = xgboost.read(file)
@@ -65,7 +72,7 @@ def test_xgboost(file: Path, form: str, tmp_path: Path) -> None:
             xgboost.read(path)
         except ConversionError as error:
             said.append(error.message)
-    assert len(said) >= 15
+    assert len(said) >= 8
     assert [message for message in said if "broken.model" not in message] == []
 
 
@@ -89,7 +96,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("change", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_refused_by_name(change: dict[str, object], said: str, tmp_path: Path) -> None:
-    document = binary.parse((Path(__file__).parent / "old" / "logistic.model").read_bytes())
+    document = binary.parse((OLD / "logistic.model").read_bytes())
     document["learner"] |= change
     path = tmp_path / "m.json"
     path.write_text(json.dumps(document))
@@ -152,7 +159,7 @@ def test_lightgbm(tmp_path: Path) -> None:
             lightgbm.read(path)
         except ConversionError as error:
             said.append(error.message)
-    assert len(said) >= 15
+    assert len(said) >= 8
     assert [message for message in said if "broken.txt" not in message] == []
 
 

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.formats.trees.table import Row, check, run_table
+from tests.formats.trees.table import Row, check, params
 
 ALL = ("predictions", "margins", "leaves")
 CLASSES = ("probabilities", "label", "margins", "leaves")
 TRAIN = "lightgbms:train"
+FORMAT = "lightgbm"
 ROWS = {
     "regression: NaN is missing": Row(TRAIN, {}, outputs=ALL),
     "nothing is missing: NaN is 0": Row(TRAIN, {"missing": 0.0}, outputs=ALL),
     "zero is missing": Row(TRAIN, {"zero_as_missing": True, "zeros": True}, outputs=ALL),
     "zeros that are not missing": Row(TRAIN, {"zeros": True}, outputs=ALL),
-    "use_missing is off": Row(TRAIN, {"use_missing": False}, outputs=ALL),
+    "use_missing is off": Row(TRAIN, {"use_missing": False}, outputs=ALL, slow=True),
     "categories: sets, unseen and odd ones": Row(TRAIN, {"categories": True}, outputs=ALL),
     "categories and a NaN among them": Row(TRAIN, {"categories": True, "missing": 0.2}, outputs=ALL),
     "binary, with a factor in its sigmoid": Row(
@@ -24,7 +25,8 @@ ROWS = {
     ),
     "several classes": Row(TRAIN, {"objective": "multiclass", "num_class": 4, "target": "classes"}, outputs=CLASSES),
     "several classes, each against the rest": Row(
-        TRAIN, {"objective": "multiclassova", "num_class": 4, "target": "classes", "sigmoid": 0.6}, outputs=CLASSES
+        TRAIN, {"objective": "multiclassova", "num_class": 4, "target": "classes", "sigmoid": 0.6}, outputs=CLASSES,
+        slow=True,
     ),
     "random forest: the mean of its trees": Row(
         TRAIN, {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6}, outputs=("predictions", "leaves")
@@ -32,14 +34,15 @@ ROWS = {
     "random forest of classes": Row(
         TRAIN,
         {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6, "objective": "binary", "target": "binary"},
-        outputs=("probabilities", "label", "leaves"),
-    ),
-    "dart": Row(TRAIN, {"boosting": "dart"}, outputs=ALL),
+        outputs=("probabilities", "label", "leaves"), slow=True),
+    "dart": Row(TRAIN, {"boosting": "dart"}, outputs=ALL, slow=True),
     "poisson answers the exponential": Row(TRAIN, {"objective": "poisson", "target": "counts"}, outputs=ALL),
-    "cross entropy": Row(TRAIN, {"objective": "cross_entropy", "share": True}, outputs=ALL),
-    "cross entropy, lambda": Row(TRAIN, {"objective": "cross_entropy_lambda", "share": True}, outputs=ALL),
-    "the root of the target": Row(TRAIN, {"reg_sqrt": True}, outputs=ALL),
-    "ranking": Row(TRAIN, {"objective": "lambdarank", "target": "classes", "groups": [250, 250]}, outputs=ALL),
+    "cross entropy": Row(TRAIN, {"objective": "cross_entropy", "share": True}, outputs=ALL, slow=True),
+    "cross entropy, lambda": Row(TRAIN, {"objective": "cross_entropy_lambda", "share": True}, outputs=ALL, slow=True),
+    "the root of the target": Row(TRAIN, {"reg_sqrt": True}, outputs=ALL, slow=True),
+    "ranking": Row(
+        TRAIN, {"objective": "lambdarank", "target": "classes", "groups": [250, 250]}, outputs=ALL, slow=True
+    ),
     "float64 inputs, as LightGBM takes them": Row(
         TRAIN, {}, outputs=ALL, inputs=(("features", "", "float64"),)
     ),
@@ -47,11 +50,6 @@ ROWS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
-    return run_table(ROWS, "lightgbm")
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_leaves(found: dict[str, dict[str, Any]], name: str) -> None:
-    check(ROWS[name], found[name])
+@pytest.mark.parametrize("name", params(ROWS))
+def test_leaves(answers: dict[str, dict[str, Any]], name: str) -> None:
+    check(ROWS[name], answers[f"{FORMAT}: {name}"])

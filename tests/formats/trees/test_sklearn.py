@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.formats.trees.table import Row, check, run_table
+from tests.formats.trees.table import Row, check, params
 
 CLASSES = ("probabilities", "label", "leaves")
 VALUES = ("predictions", "leaves")
@@ -17,10 +17,11 @@ def trees(kind: str, outputs: tuple[str, ...], **arguments: Any) -> Row:
     return Row(FIT, {"kind": kind} | arguments, outputs=outputs)
 
 
-def other(kind: str, *, outputs: tuple[str, ...] = (), **arguments: Any) -> Row:
-    return Row(FIT, {"kind": kind, "scaled": True} | arguments, outputs=outputs)
+def other(kind: str, *, outputs: tuple[str, ...] = (), slow: bool = True, **arguments: Any) -> Row:
+    return Row(FIT, {"kind": kind, "scaled": True} | arguments, outputs=outputs, slow=slow)
 
 
+FORMAT = "sklearn"
 ROWS = {
     "decision tree": trees("tree:DecisionTreeClassifier", CLASSES, max_depth=6),
     "decision tree, NaN in training": trees("tree:DecisionTreeClassifier", CLASSES, missing=0.1, max_depth=6),
@@ -62,19 +63,19 @@ ROWS = {
         "ensemble:HistGradientBoostingRegressor", ("predictions",), max_iter=8, target="counts", loss="poisson"
     ),
     "LightGBM in a pickle, classes are strings": Row("sklearns:boosted", {}, outputs=CLASSES),
-    "AdaBoost over trees": other("ensemble:AdaBoostClassifier", n_estimators=6, scaled=False),
+    "AdaBoost over trees": other("ensemble:AdaBoostClassifier", slow=False, n_estimators=6, scaled=False),
     "bagging over trees": other("ensemble:BaggingClassifier", n_estimators=6, scaled=False),
-    "trees behind a scaler": other("ensemble:RandomForestClassifier", n_estimators=6, max_depth=5),
+    "trees behind a scaler": other("ensemble:RandomForestClassifier", slow=False, n_estimators=6, max_depth=5),
     "logistic regression": other("linear_model:LogisticRegression"),
-    "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True),
-    "a linear classifier without probabilities": other("svm:LinearSVC"),
+    "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True, slow=False),
+    "a linear classifier without probabilities": other("svm:LinearSVC", slow=False),
     "support vectors": other("svm:SVC", rows=120),
     "nearest neighbours": other("neighbors:KNeighborsClassifier", rows=120),
     "naive Bayes": other("naive_bayes:GaussianNB"),
     "a small network": other("neural_network:MLPClassifier", max_iter=40, hidden_layer_sizes=(8,)),
     "linear discriminants": other("discriminant_analysis:LinearDiscriminantAnalysis"),
     "ridge": other("linear_model:Ridge", target="y"),
-    "a linear model of several numbers": other("linear_model:LinearRegression", target="several"),
+    "a linear model of several numbers": other("linear_model:LinearRegression", slow=False, target="several"),
     "support vectors of numbers": other("svm:SVR", target="y", rows=120),
     "neighbours of numbers": other("neighbors:KNeighborsRegressor", target="y", rows=120),
     "a small network of numbers": other(
@@ -107,11 +108,6 @@ ROWS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
-    return run_table(ROWS, "sklearn")
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_answers(found: dict[str, dict[str, Any]], name: str) -> None:
-    check(ROWS[name], found[name])
+@pytest.mark.parametrize("name", params(ROWS))
+def test_answers(answers: dict[str, dict[str, Any]], name: str) -> None:
+    check(ROWS[name], answers[f"{FORMAT}: {name}"])

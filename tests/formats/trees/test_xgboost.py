@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.formats.trees.table import Row, check, run_table
+from tests.formats.trees.table import Row, check, params
 
 ALL = ("predictions", "margins", "leaves")
 CLASSES = ("probabilities", "label", "margins", "leaves")
 TRAIN = "xgboosts:train"
+FORMAT = "xgboost"
 ROWS = {
     "squared error, JSON": Row(TRAIN, {}, outputs=ALL),
     "logistic, UBJSON: base_score is a probability": Row(
@@ -23,15 +24,20 @@ ROWS = {
         TRAIN, {"objective": "multi:softmax", "target": "classes", "num_class": 4, "file": "m.ubj"}, outputs=CLASSES
     ),
     "hinge answers 0 or 1": Row(
-        TRAIN, {"objective": "binary:hinge", "target": "binary"}, outputs=("label", "margins", "leaves")
+        TRAIN, {"objective": "binary:hinge", "target": "binary"}, outputs=("label", "margins", "leaves"), slow=True
     ),
     "logitraw: base_score is added as it is": Row(
         TRAIN, {"objective": "binary:logitraw", "target": "binary", "base_score": 0.3}, outputs=ALL
     ),
-    "poisson answers the exponential": Row(TRAIN, {"objective": "count:poisson", "target": "counts"}, outputs=ALL),
+    "poisson answers the exponential": Row(
+        TRAIN, {"objective": "count:poisson", "target": "counts"}, outputs=ALL, slow=True
+    ),
     "accelerated failure time": Row(TRAIN, {"objective": "survival:aft", "target": "counts"}, outputs=ALL),
     "ranking": Row(
-        TRAIN, {"objective": "rank:ndcg", "target": "classes", "groups": [250, 250], "file": "m.ubj"}, outputs=ALL
+        TRAIN,
+        {"objective": "rank:ndcg", "target": "classes", "groups": [250, 250], "file": "m.ubj"},
+        outputs=ALL,
+        slow=True,
     ),
     "dart: dropped trees weigh less": Row(
         TRAIN,
@@ -53,12 +59,15 @@ ROWS = {
         {"multi_strategy": "multi_output_tree", "target": "several", "file": "m.ubj"},
         outputs=("predictions", "margins"),
     ),
-    "a tree for each target": Row(TRAIN, {"target": "several"}, outputs=ALL),
+    "a tree for each target": Row(TRAIN, {"target": "several"}, outputs=ALL, slow=True),
     "categories: sets, one against the rest, unseen and odd ones": Row(
         TRAIN, {"categories": True, "max_cat_to_onehot": 5, "missing": 0.0}, outputs=ALL
     ),
     "quantiles": Row(
-        TRAIN, {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]}, outputs=("predictions", "margins")
+        TRAIN,
+        {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]},
+        outputs=("predictions", "margins"),
+        slow=True,
     ),
     "early stopping: all trees answer, and it is said": Row(
         "xgboosts:early", {}, outputs=CLASSES, warning="best_iteration"
@@ -70,18 +79,13 @@ ROWS = {
     ),
     "the binary form before 1.0, several classes": Row(file="old/softprob-0.90.model", outputs=CLASSES),
     "the binary form before 1.0, gamma": Row(file="old/gamma-0.90.model", outputs=ALL),
-    "the binary form, several classes": Row(file="old/softprob.model", outputs=CLASSES),
+    "the binary form, several classes": Row(file="old/softprob.model", outputs=CLASSES, slow=True),
     "the binary form, dart": Row(file="old/dart.model", outputs=CLASSES),
     "the binary form, linear": Row(file="old/linear.model", outputs=("predictions", "margins")),
-    "the binary form, poisson": Row(file="old/poisson.model", outputs=ALL),
+    "the binary form, poisson": Row(file="old/poisson.model", outputs=ALL, slow=True),
 }
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
-    return run_table(ROWS, "xgboost")
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_leaves(found: dict[str, dict[str, Any]], name: str) -> None:
-    check(ROWS[name], found[name])
+@pytest.mark.parametrize("name", params(ROWS))
+def test_leaves(answers: dict[str, dict[str, Any]], name: str) -> None:
+    check(ROWS[name], answers[f"{FORMAT}: {name}"])
