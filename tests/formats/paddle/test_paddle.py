@@ -22,7 +22,6 @@ from tests.formats.in_base import source_of
 
 TWINS = {  # a row of Paddle's file, of the published ONNX, shape of a call
     "direction": ("PaddleOCR direction, Paddle", "PaddleOCR direction", (2, 3, 48, 192)),
-    "detection": ("PaddleOCR detection, Paddle", "PaddleOCR detection", (1, 3, 160, 224)),
     "reading": ("PaddleOCR reading, Paddle", "PaddleOCR reading", (2, 3, 48, 320)),
 }
 
