@@ -27,6 +27,7 @@ class CatBoost(Format):
     environment = "trees"
     targets = (ONNX, NATIVE)
     native = "trees"
+    falls_back = True
     data_only = True
 
     def match(self, source: Source) -> Match | None:
@@ -41,7 +42,7 @@ class CatBoost(Format):
         from gateway.formats.catboost.convert import convert, native
 
         if self.check_target(target) == NATIVE:
-            return native(source, match, options, ())
+            return native(source, match, options)
         return convert(source, match, options, out)
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:

@@ -38,9 +38,7 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
     if not model.numbers:
         kinds = sorted({feature.kind for feature in model.features} - {"float"})
         said = f"{match.main} has {' and '.join(kinds)} features, whose hashes and statistics only CatBoost has"
-        if options.target != "auto":
-            raise ConversionError(f"{said}.", hint='With target = "native" CatBoost itself serves it.')
-        return native(source, match, options, (f"it is served by CatBoost itself: {said}",))
+        raise ConversionError(f"{said}.", hint='With target = "native" CatBoost itself serves it.')
     trees = models.ensemble(model, match.main)
     graph = GraphBuilder("catboost", domains=DOMAINS)
     inputs = _inputs(model, options, match.main)
@@ -50,7 +48,7 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
     return Conversion("onnx", (signature,), _facts(model), versions=_versions())
 
 
-def native(source: Source, match: Match, options: ModelOptions, said: tuple[str, ...]) -> Conversion:
+def native(source: Source, match: Match, options: ModelOptions) -> Conversion:
     """The signature alone; the source is the artifact."""
     model = models.read(source.path(match.main))
     answers = _described(model)
@@ -61,7 +59,7 @@ def native(source: Source, match: Match, options: ModelOptions, said: tuple[str,
         for name, own in forest.chosen(answers, options, match.main)
     )
     signature = Signature(_inputs(model, options, match.main), outputs, labels=_labels(model, outputs))
-    return Conversion(NATIVE, (signature,), _facts(model), said, versions=_versions())
+    return Conversion(NATIVE, (signature,), _facts(model), versions=_versions())
 
 
 def further(source: Source, match: Match, signature: Signature, seed: int) -> Further:

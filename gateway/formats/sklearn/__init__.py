@@ -33,6 +33,7 @@ class Sklearn(Format):
     environment = "trees"
     targets = (ONNX, NATIVE)
     native = "trees"
+    falls_back = True
 
     def match(self, source: Source) -> Match | None:
         """One file; or two, a vectorizer and the model behind it, which are opened as one pipeline."""
@@ -55,7 +56,7 @@ class Sklearn(Format):
         from gateway.formats.sklearn.convert import convert, native
 
         if self.check_target(target) == NATIVE:
-            return native(source, match, options, ())
+            return native(source, match, options)
         return convert(source, match, options, out)
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle | None:

@@ -59,13 +59,9 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
         else:
             outputs = _by_skl2onnx(loaded.model, inputs, options, match.main, out)
     except ConversionError as error:
-        if options.target != "auto":
-            raise ConversionError(
-                error.message, hint=error.hint or 'With target = "native" scikit-learn itself serves it.'
-            ) from None
-        for left in out.iterdir():
-            left.unlink()
-        return native(source, match, options, (f"it is served by scikit-learn itself: {error.message.rstrip('.')}",))
+        raise ConversionError(
+            error.message, hint=error.hint or 'With target = "native" scikit-learn itself serves it.'
+        ) from None
     labels = _labels(loaded.model, outputs)
     return Conversion(
         "onnx", (Signature(inputs.specs, outputs, labels=labels),), tuple(_facts(loaded, match)), loaded.warnings,
@@ -73,7 +69,7 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
     )  # fmt: skip
 
 
-def native(source: Source, match: Match, options: ModelOptions, said: tuple[str, ...]) -> Conversion:
+def native(source: Source, match: Match, options: ModelOptions) -> Conversion:
     """The signature alone; the source is the artifact."""
     loaded = opened(source, match)
     inputs = taken.find(loaded.model, options, match.main)
@@ -83,7 +79,7 @@ def native(source: Source, match: Match, options: ModelOptions, said: tuple[str,
         for name, own in forest.chosen(answers, options, match.main)
     )
     signature = Signature(inputs.specs, outputs, labels=_labels(loaded.model, outputs))
-    return Conversion(NATIVE, (signature,), tuple(_facts(loaded, match)), (*said, *loaded.warnings),
+    return Conversion(NATIVE, (signature,), tuple(_facts(loaded, match)), loaded.warnings,
                       versions=_versions())  # fmt: skip
 
 
