@@ -88,6 +88,7 @@ def certify(row: zoo.Row) -> dict[str, Any]:
         code, answer, seconds, memory = ask("convert", source, "--out", str(Path(folder) / "out"))
     report = answer.get("verification") or {}
     worst = report.get("worst") or {}
+    held = (answer.get("provenance") or {}).get("memory_mib", {})  # a sandbox hides its processes from our own clock
     return {
         "verdict": report.get("verdict") or answer.get("error", "no answer"),
         "judge": report.get("oracle", ""),
@@ -99,7 +100,7 @@ def certify(row: zoo.Row) -> dict[str, Any]:
         "max_abs": worst.get("max_abs"),
         "diverges_at": report.get("diverges_at", ""),
         "seconds": round(seconds, 1),
-        "memory_mib": round(memory),
+        "memory_mib": max([round(memory), *held.values()]),
         "exit": code,
     }
 

@@ -79,6 +79,7 @@ class Jobs:
         self.folder = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
         self.folder.chmod(0o711)  # a Job of root's may run as nobody: it goes through, to a folder of its own
         self.seconds: dict[str, float] = {}
+        self.memory_mib: dict[str, int] = {}
         self.sandbox = ""
         self._environments, self._settings, self._report, self._cancel = environments, settings, report, cancel
         self._memory = memory_limit(settings, drop_bytes)
@@ -109,6 +110,7 @@ class Jobs:
             max_level=self._settings.sandbox_max_level,
         )
         self.seconds[stage] = self.seconds.get(stage, 0.0) + result.seconds
+        self.memory_mib[stage] = max(self.memory_mib.get(stage, 0), result.peak_bytes >> 20)
         self.sandbox = min(self.sandbox or result.sandbox, result.sandbox)
         return result
 

@@ -104,9 +104,9 @@ class Making:
         return artifact
 
     def judge_of(self, hop: Hop, wanted: bool) -> Judge:
+        """Who judges; built first where the settings say so."""
         build = wanted and self._settings.verify.build_judges
         say = lambda line: self.jobs.say(f"environment: {line}")  # noqa: E731
-        """Who judges; built first where the settings say so."""
         return choose(all_formats()[hop.format], self._environments, build=build, say=say)
 
     def ensure(self, hops: Sequence[Hop], judge: Judge) -> Environment:
@@ -266,6 +266,6 @@ def _judged(artifact: Artifact, finding: Finding, jobs: Jobs) -> Artifact:
             signature.with_batched(finding.batched and (artifact.kind != NATIVE or number == 0))
             for number, signature in enumerate(artifact.signatures)
         ),
-        provenance=replace(artifact.provenance, seconds=seconds),
+        provenance=replace(artifact.provenance, seconds=seconds, memory_mib=dict(jobs.memory_mib)),
         verification=finding.verification,
     )

@@ -51,7 +51,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How the artifact came to be. `seconds` and `versions` are keyed by stage and package."""
+    """How the artifact came to be. `seconds`, `memory_mib` (the most of one process) are keyed by stage, `versions` by
+    package."""
 
     format: str
     format_version: str
@@ -64,6 +65,7 @@ class Provenance:
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -78,6 +80,7 @@ class Provenance:
             "warnings": list(self.warnings),
             "versions": dict(self.versions),
             "seconds": dict(self.seconds),
+            "memory_mib": dict(self.memory_mib),
         }
 
     @classmethod
@@ -94,6 +97,7 @@ class Provenance:
             warnings=tuple(data.get("warnings", ())),
             versions=dict(data.get("versions", {})),
             seconds=dict(data.get("seconds", {})),
+            memory_mib=dict(data.get("memory_mib", {})),
         )
 
 

@@ -138,6 +138,8 @@ def test_the_artifact_folder_says_all(convert: Convert, tmp_path: Path) -> None:
     assert artifact.signatures[0].labels == ("a", "b", "c")
     assert [stage for stage in dict.fromkeys(stages) if ":" not in stage] == ["convert", "check", "oracle", "run"]
     assert set(artifact.provenance.seconds) == {"convert", "check", "oracle", "run"}
+    assert set(artifact.provenance.memory_mib) == set(artifact.provenance.seconds)
+    assert all(20 < held < 2000 for held in artifact.provenance.memory_mib.values()), artifact.provenance.memory_mib
     assert artifact.provenance.environment.startswith("base ")
     assert len(artifact.verification.comparisons) == 28
     assert list((tmp_path / "s").iterdir()) == []  # the Jobs' folders are gone
