@@ -3,7 +3,7 @@
 #   setup          .venv with the command `gateway` (no ML framework in it), Environment `base` beside it
 #   dev            what `check` and `test` need on top
 #   check          ruff, mypy --strict, import-linter
-#   certify        the long run that writes docs/certified.md; resumes where it stopped
+#   certify        the long run that writes docs/certified.md, then the slow tests; resumes where it stopped
 #   certify-sample two rows of it again, compared with what is written
 #   conformance    docs/conformance.md, from the rows in gateway/conformance
 #   recognise      the recogniser over all files that exporters and packages give; writes docs/formats.md
@@ -68,6 +68,7 @@ check: dev
 certify: setup dev
 	$(BIN)/python tools/certify.py $(ARGS)
 	$(BIN)/python tools/certify_nodes.py
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 certify-sample: setup dev
 	$(BIN)/python tools/certify.py --sample 2

@@ -159,7 +159,7 @@ def test_what_was_trained_comes_back_as_a_new_version(seen: Seen, tmp_path: Path
         (tmp_path / "2").rename(repository / "digits" / "2")
         row = running.wait("digits", 2, "AVAILABLE")
         found.append(right(running, pictures, labels))
-        assert row["verdict"] == "native"
+        assert row["verdict"] == "passed"  # the SavedModel that came back has become ONNX, judged by TensorFlow
         assert running.stop() == 0
     assert found[0] == 0, "the labels are what version 1 does not say"
     assert found[1] > len(labels) * 0.8
