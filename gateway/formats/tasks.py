@@ -124,7 +124,11 @@ def oracle(job: Job) -> dict[str, Any]:
         if answer["cases"]:
             bench.judge_further(subject.format.further(subject.source, subject.match, signature, seed))
     refusal = answer["refused"][-1]["why"] if answer["refused"] else ""
-    unjudged = "" if answer["cases"] else f"{judge.name} accepted none of the inputs tried: {refusal}"
+    if bench.unmet:
+        answer["cases"] = []
+        unjudged = f"{judge.name} accepted none of {bench.unmet}: {refusal}"
+    else:
+        unjudged = "" if answer["cases"] else f"{judge.name} accepted none of the inputs tried: {refusal}"
     return answer | {"oracle": judge.name, "reason": judge.reason, "unjudged": unjudged}
 
 
@@ -134,6 +138,7 @@ class _Bench:
     def __init__(self, job: Job, judge: Oracle, budget_s: float, answer: dict[str, Any]) -> None:
         self.job, self.judge_, self.budget_s, self.answer = job, judge, budget_s, answer
         self.started = time.monotonic()
+        self.unmet = ""  # calls without which a verdict would say little, where the judge took none of them
 
     def judge(self, probe: Probe) -> bool:
         """Run one case and keep it. False when the judge refused it."""
@@ -201,8 +206,9 @@ class _Bench:
 
     def judge_further(self, more: Further) -> None:
         """All of them: a verdict over a model of trees that has not seen its thresholds would say little."""
-        for probe in more.probes:
-            self.judge(probe)
+        tried = [self.judge(probe) for probe in more.probes]
+        if tried and not any(tried):
+            self.unmet = f"the {len(tried)} calls that are hard for this model ({more.said})"
         self.answer["sizing"] = "; ".join(filter(None, (self.answer["sizing"], more.said)))
 
 
