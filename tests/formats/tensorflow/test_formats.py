@@ -93,17 +93,32 @@ GRAPHS = {
     "a graph that writes files": Case("graphs:writes_files", "ConversionError", says="WriteFile"),
 }  # fmt: skip
 CASES = TFLITE | KERAS | SAVED | GRAPHS
+ALWAYS = (
+    "a free batch; names cleaned", "a batch of two is filled up", "a fused LSTM has variables",
+    "an operator that is no interpreter's", "Keras 3, .keras", "weights alone", "a Lambda of Keras 3",
+    "a custom layer", "half of a file", "of TensorFlow 1", "frozen, two outputs", "a partial checkpoint",
+    "a graph that writes files", "a graph that is cut short",
+)  # fmt: skip
+"""Rows of `make test`, one of each kind; all others are slow."""
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name not in ALWAYS]
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Any]:
-    return run_table(CASES)
+    return run_table({name: CASES[name] for name in ALWAYS})
+
+
+@pytest.fixture(scope="module")
+def slow_results() -> dict[str, Any]:
+    return run_table({name: case for name, case in CASES.items() if name not in ALWAYS})
 
 
 @pytest.mark.environment("tensorflow")
-@pytest.mark.parametrize("name", CASES)
-def test_what_becomes_of_it(results: dict[str, Any], name: str) -> None:
-    check(CASES[name], results[name])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", [*ALWAYS, *SLOW])
+def test_what_becomes_of_it(request: pytest.FixtureRequest, name: str) -> None:
+    found = request.getfixturevalue("results" if name in ALWAYS else "slow_results")
+    check(CASES[name], found[name])
 
 
 NAMES = {
@@ -124,7 +139,7 @@ def test_public_names(name: str) -> None:
 
 @pytest.mark.environment("tensorflow")
 def test_cut_or_damaged_it_is_an_error_of_ours(results: dict[str, Any], tmp_path: Path) -> None:
-    whole = (Path(results["a batch of one takes any number of rows"]["folder"]) / "drop" / "model.tflite").read_bytes()
+    whole = (Path(results["a batch of two is filled up"]["folder"]) / "drop" / "model.tflite").read_bytes()
     dice = random.Random(5)
     damaged = [whole[:size] for size in range(0, len(whole), 97)]
     for _ in range(300):
