@@ -37,12 +37,12 @@ def test_inspect_of_what_is_not_converted(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_inspect_names_what_an_archive_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "m.zip").write_bytes(w.zipped({"net/m.cbm": b"CBM1" + bytes(range(64))}))
+    (tmp_path / "m.zip").write_bytes(w.zipped({"net/m.gguf": b"GGUF" + w.u32(3) + bytes(64)}))
     assert cli.main(["inspect", str(tmp_path / "m.zip")]) == 1
     said = capsys.readouterr().out
-    assert "m.zip: zip archive holding CatBoost" in said
-    assert "net/m.cbm: the bytes 'CBM1' at 0" in said
-    assert "model.save_model('model.onnx', format='onnx')" in said
+    assert "m.zip: zip archive holding GGUF" in said
+    assert "net/m.gguf: the bytes 'GGUF' at 0" in said
+    assert "Language models are served by llama.cpp" in said
 
 
 def test_inspect_names_two_plausible_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
