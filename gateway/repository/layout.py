@@ -98,7 +98,10 @@ class Lister:
 
     def __init__(self, root: str, suffixes: Iterable[str]) -> None:
         self.root = root
-        self.suffixes = sorted({suffix.lower() for suffix in (*suffixes, *SUFFIXES)}, key=len, reverse=True)
+        # LightGBM's .txt or XGBoost's .json alone says nothing: labels and settings are called so too. In a folder of
+        # its own such a model is recognised by its content.
+        models = {suffix.lower() for suffix in suffixes if not _PAPERS.fullmatch(suffix)}
+        self.suffixes = sorted({*models, *SUFFIXES}, key=len, reverse=True)
         self.found = Listing()
         self.claims: dict[tuple[str, int], list[str]] = {}
         self.names: list[str] = []

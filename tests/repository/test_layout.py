@@ -53,6 +53,10 @@ CASES = {
     "single file beside version folders of other numbers": Case(
         {"net.onnx": M, "net/2/m.onnx": M}, {"net/1": ["net.onnx"], "net/2": ["m.onnx"]}
     ),
+    "labels and settings beside version folders are no model, whatever format calls its files so": Case(
+        {"net/1/m.onnx": M, "net/classes.txt": "cat", "net/config.json": "{}", "net/net.cfg": "x"},
+        {"net/1": ["m.onnx"]},
+    ),
     "name with dots": Case({"yolo.v8.n.onnx": M}, {"yolo.v8.n/1": ["yolo.v8.n.onnx"]}),
     "v1 is not a version": Case({"net/v1/model.onnx": M}, {"net/1": ["v1/model.onnx"]}),
     # --- what is not a model

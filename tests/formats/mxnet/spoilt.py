@@ -9,6 +9,7 @@ import numpy as np
 from gateway.errors import GatewayError
 from gateway.formats.mxnet import emit
 from gateway.graph.builder import GraphBuilder
+from gateway.graph.emit import Emit
 from gateway.graph.registry import operators
 
 VALUES = ("", "x", "(1", "-999", "None", "(0,0,0,0,0,0,0)", "99999999999999999999", "1000000000", "0", "()", "1e300")
@@ -36,7 +37,7 @@ def run(job: Any) -> dict[str, Any]:
 
 
 def _emit(op: str, attrs: dict[str, str], inputs: list[Any]) -> None:
-    graph = emit.Emit(GraphBuilder("mxnet"))
+    graph = Emit(GraphBuilder("mxnet"))
     names = [
         graph.constant(name, np.zeros(shape, dtype)) if weight else graph.input(name, dtype, tuple(shape), ())
         for name, dtype, shape, weight in inputs

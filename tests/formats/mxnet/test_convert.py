@@ -145,7 +145,9 @@ CASES = {
     "dropout that stays random": Case(chain("Dropout", mode="always", p="0.3")),
     "an output that is not there": Case(broken_link()),
     "height and width free": Case(picture(pool_type="avg"), KERNEL, FREE),
-    "height and width free where a rule needs them": Case(picture(pooling_convention="full"), KERNEL, FREE),
+    "height and width free where a rule needs them": Case(
+        picture(pool_type="avg", pooling_convention="full"), KERNEL, FREE
+    ),
     "too few inputs": Case(chain("BatchNorm")),
     "no shape": Case((lambda g: (g, (g.node("tanh", "t", [g.variable("data")]),)))(Graph())),
     "an attribute that cannot be read": Case(chain("Activation", act_type="relu6")),

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gateway.config import Settings, Verify
 from gateway.convert.judges import choose
+from gateway.convert.making import Making
 from gateway.convert.run import Converter, ConvertRequest
 from gateway.core.artifact import FILE, Artifact, Verdict, Verification
 from gateway.core.modeltoml import ModelOptions, TensorOption
@@ -145,23 +147,27 @@ def test_a_wrong_node_is_named_alone_and_kept(
     assert not (out / "repro").exists()  # an artifact that is there is not written to
 
 
-def test_the_wrong_node_is_a_drop_that_fails(drop: tuple[Source, Match], tmp_path: Path) -> None:
+def test_the_wrong_node_is_a_drop_that_fails(
+    drop: tuple[Source, Match], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A converter whose answer is spoilt: the failed artifact has repro/, and that fails by its own vectors."""
     out = tmp_path / "out"
+    honest = Making._artifact
 
-    class Spoiling(Converter):
-        def _artifact(self, *arguments: object) -> Artifact:  # after the convert Job, before anybody judges
-            spoilt = in_base(
-                "tests.formats.in_base:change_weight",
-                {"model": str(out / "model.onnx"), "weight": "pre_fc1_bias"},
-                tmp_path / "job",
-            )
-            (out / "model.onnx").write_bytes((spoilt.out / "model.onnx").read_bytes())
-            return super()._artifact(*arguments)  # type: ignore[arg-type]
+    def spoil(making: Making, *arguments: Any) -> Artifact:  # after the convert Job, before anybody judges
+        spoilt = in_base(
+            "tests.formats.in_base:change_weight",
+            {"model": str(out / "model.onnx"), "weight": "pre_fc1_bias"},
+            tmp_path / "job",
+        )
+        (out / "model.onnx").write_bytes((spoilt.out / "model.onnx").read_bytes())
+        return honest(making, *arguments)
 
-    artifact = Spoiling(Environments(), SETTINGS, tmp_path / "scratch").convert(
+    monkeypatch.setattr(Making, "_artifact", spoil)
+    artifact = Converter(Environments(), SETTINGS, tmp_path / "scratch").convert(
         ConvertRequest(*drop, OPTIONS, digest="key"), out
     )
+    monkeypatch.undo()
     assert artifact.verification.verdict is Verdict.FAILED
     assert artifact.verification.diverges_at.startswith("pre_fc1 (FullyConnected)")
     assert {"repro/model.onnx", "repro/test/input_0.npy", "repro/test/output_0.npy"} <= set(artifact.files)
