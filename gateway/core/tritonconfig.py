@@ -136,7 +136,7 @@ def _tensor(where: str, given: textproto.Message, problems: list[str]) -> Tensor
     for key, values in given.items():
         if key not in _TENSOR_KEYS:
             problems.append(f"{where}: no such field {key!r}.{did_you_mean(key, _TENSOR_KEYS)}")
-        elif key in _TENSOR_REFUSED and values[-1] != "false":
+        elif key in _TENSOR_REFUSED and values and values[-1] != "false":
             problems.append(f"{where}: {key} is not served")
     name = said("name", str)
     if not name:
@@ -145,7 +145,7 @@ def _tensor(where: str, given: textproto.Message, problems: list[str]) -> Tensor
     if dims is not None and not all(type(size) is int and (size > 0 or size == -1) for size in dims):
         problems.append(f"{where}: dims is {dims!r:.80}, expected numbers above 0, or -1 for any")
         dims = None
-    kind = given.get("data_type", [""])[-1]
+    kind = (given.get("data_type") or [""])[-1]  # `data_type: []` is a field without a value
     dtype = _dtype(str(kind)) if kind else ""
     if dtype is None:
         known = [_type_name(row.kserve) for row in BY_KSERVE.values()]
@@ -169,11 +169,11 @@ def _versions(given: textproto.Message | None, problems: list[str]) -> Versions 
     if given is None:
         return None
     ((kind, values),) = given.items() if len(given) == 1 else (("", [None]),)
-    said = values[-1] if isinstance(values[-1], dict) else {}
+    said = values[-1] if values and isinstance(values[-1], dict) else {}
     if kind == "all":
         return Versions(all=True)
     if kind == "latest":
-        count = said.get("num_versions", [1])[-1]
+        count = (said.get("num_versions") or [1])[-1]
         if type(count) is int and count > 0:
             return Versions(latest=count)
     if kind == "specific":

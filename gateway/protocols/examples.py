@@ -108,7 +108,7 @@ def _values(spec: TensorSpec, row: DType, example: Example, at: int) -> Sequence
             hint=f"The example has: {', '.join(sorted(example)) or 'none'}.{did_you_mean(spec.name, example)}",
         )
     allowed = {"s": ("string",), "f": ("float", "int64"), "c": ()}.get(row.kind, ("int64",))
-    if feature.values and feature.kind not in allowed:
+    if (feature.values or not allowed) and feature.kind not in allowed:
         raise InvalidTensor(
             f"Example {at}: Key: {spec.name}. Data types don't match. "
             f"Data type: {feature.kind} but expected type: {' or '.join(allowed) or 'none, for it is ' + row.name}"

@@ -121,6 +121,10 @@ REFUSED = {
         "output { name: 'y' label_filename: 'a' } output { name: 'z' label_filename: 'b' }",
         "label_filename of more than one output is not served",
     ),
+    "fields without a value": (
+        "input { data_type: [ ] optional: [ ] } version_policy: [ ] max_batch_size: [ ]",
+        "input 1 has no name",
+    ),
     "no version policy": ("version_policy { newest { } }", "version_policy is not one of"),
     "no versions": ("version_policy { specific { } }", "version_policy is not one of"),
     "no text form": ("max_batch_size 8", "line 1, column 16: found '8', expected ':' or '{'"),

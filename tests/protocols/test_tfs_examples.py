@@ -303,6 +303,7 @@ SHAPES: dict[str, tuple[str, tuple[int | None, ...] | None, int, int, tuple[int,
     "does not divide": ("float32", (None, None, 2), 1, 3, "Values size: 3"),
     "empty where a free dimension is": ("float32", (None, None), 2, 0, (2, 0)),
     "complex has no feature": ("complex64", (None,), 1, 1, "expected type: none, for it is complex64"),
+    "nor an empty one": ("complex64", (None, None), 1, 0, "expected type: none, for it is complex64"),
 }
 
 
