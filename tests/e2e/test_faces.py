@@ -89,6 +89,12 @@ def found(running: Running) -> dict[str, dict[str, Any]]:
     return {name: embedded(running, path) for name, path in facenets.photos().items()}
 
 
+def near(found: Any, expected: Any, atol: float, what: str = "") -> None:
+    """As many numbers in the same shape; JSON's are float64, the scripts' may be float32."""
+    one, other = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    np.testing.assert_allclose(one, other, rtol=0, atol=atol, err_msg=what, strict=True)
+
+
 def test_six_people(found: dict[str, dict[str, Any]]) -> None:
     assert len(found["t1"]["boxes"]) == 6
 
@@ -122,8 +128,8 @@ def test_a_plain_script_gives_the_same(found: dict[str, dict[str, Any]], tmp_pat
     for name, path in facenets.photos().items():
         photo = Image.open(path).convert("RGB")
         boxes, points = detector.faces(photo)
-        np.testing.assert_allclose(found[name]["boxes"], boxes, atol=0.1, err_msg=name)
-        np.testing.assert_allclose(found[name]["landmarks"], points, atol=0.1, err_msg=name)
+        near(found[name]["boxes"], boxes, 0.1, name)
+        near(found[name]["landmarks"], points, 0.1, name)
         faces += [plain_faces.aligned(photo, one) for one in points]
         expected.append(found[name]["embedding"])
     np.savez(tmp_path / "faces.npz", faces=np.array(faces))
@@ -132,7 +138,7 @@ def test_a_plain_script_gives_the_same(found: dict[str, dict[str, Any]], tmp_pat
     command = [python, script, "embed", facenets.embedder(), tmp_path / "faces.npz", tmp_path / "out.npz"]
     subprocess.run(command, check=True, timeout=300)
     plain = np.load(tmp_path / "out.npz")["embedding"]
-    np.testing.assert_allclose(np.concatenate(expected), plain, atol=1e-3)
+    near(np.concatenate(expected), plain, 1e-3)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -140,9 +146,9 @@ def test_the_detector_in_another_format(kind: str, running: Running, found: dict
     """Transposed pictures channels first from Caffe; upright ones in BGR from MXNet: the same boxes to 1e-2 pixel."""
     for name in ("obama", "t1"):
         other = embedded(running, facenets.photos()[name], f"embed-{kind}")
-        np.testing.assert_allclose(other["boxes"], found[name]["boxes"], atol=1e-2, err_msg=name)
-        np.testing.assert_allclose(other["landmarks"], found[name]["landmarks"], atol=1e-2, err_msg=name)
-        np.testing.assert_allclose(other["embedding"], found[name]["embedding"], atol=1e-3, err_msg=name)
+        near(other["boxes"], found[name]["boxes"], 1e-2, name)
+        near(other["landmarks"], found[name]["landmarks"], 1e-2, name)
+        near(other["embedding"], found[name]["embedding"], 1e-3, name)
 
 
 def test_an_arcface_of_mxnet(running: Running, found: dict[str, dict[str, Any]]) -> None:
@@ -154,4 +160,4 @@ def test_an_arcface_of_mxnet(running: Running, found: dict[str, dict[str, Any]])
     assert status == 200, answer
     plain = np.asarray(answer["outputs"])
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
-    np.testing.assert_allclose(one["embedding"], plain, atol=1e-4)
+    near(one["embedding"], plain, 1e-4)
