@@ -304,12 +304,12 @@ def predict(arguments: argparse.Namespace) -> int:
         _print_json(gateway.send(arguments.model, body))
         return DONE
     if arguments.image is not None:
-        if not arguments.image.is_file():
-            raise UsageError(f"--image {arguments.image} is not a file.")
         version, signature = gateway.signature(arguments.model, BOXES)
-        inputs = client.picture_inputs(signature, arguments.image)
-        outputs = gateway.predict(arguments.model, version, inputs, signature.name)
-        _print(client.boxes(signature, outputs, arguments.image) or client.describe(signature, outputs))
+        files = client.picture_files(signature, arguments.image)
+        outputs = gateway.predict(arguments.model, version, client.picture_inputs(signature, files), signature.name)
+        [first, *further] = [path for paths in files.values() for path in paths]
+        seen = "" if further else client.boxes(signature, outputs, first)
+        _print(seen or client.describe(signature, outputs))
         return DONE
     version, signature = gateway.signature(arguments.model)
     inputs = client.array_inputs(arguments.npy)
@@ -477,7 +477,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("model", metavar="MODEL")
     sub.add_argument("--url", default="http://127.0.0.1:8501", help="its HTTP port; default: %(default)s")
     given = sub.add_mutually_exclusive_group(required=True)
-    given.add_argument("--image", type=Path, metavar="FILE")
+    given.add_argument(
+        "--image",
+        action="append",
+        metavar="[NAME=]FILE",
+        help="repeatable: rows of one input, or the inputs of a pipeline",
+    )
     given.add_argument("--json", type=Path, metavar="FILE", help="a TensorFlow Serving predict body; - is stdin")
     given.add_argument("--npy", action="append", metavar="NAME=FILE")
     return parser

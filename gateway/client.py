@@ -6,6 +6,7 @@ came back: labels with their probability where the model has labels.
 
 from __future__ import annotations
 
+import base64
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -96,23 +97,66 @@ def _parse(body: bytes) -> Any:
 
 def _json_value(array: Array) -> Any:
     if array.dtype.kind in "OSU":
-        return np.vectorize(lambda item: item.decode() if isinstance(item, bytes) else str(item), otypes=[object])(
-            array
-        ).tolist()
+        return np.vectorize(_json_text, otypes=[object])(array).tolist()
     return array.tolist()
 
 
-def picture_inputs(signature: Signature, path: Path) -> dict[str, Array]:
-    """The inputs for one picture. Errors: InvalidTensor when the model does not say how pictures go in."""
-    found = pictures.wanted(signature)
-    if found is None:
+def _json_text(item: Any) -> Any:
+    """Bytes that are no UTF-8, such as a picture file, go as TensorFlow Serving's {"b64": ...}."""
+    if not isinstance(item, bytes):
+        return str(item)
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(item).decode()}
+
+
+def picture_files(signature: Signature, given: Sequence[str]) -> dict[str, list[Path]]:
+    """The files of each --image, `FILE` or `NAME=FILE`, by input: those of one input become its rows, in order.
+
+    A file without a name goes to the input that [preprocess] speaks of, else to the only one of strings.
+    Errors: UsageError with all that are no files or name no input, InvalidTensor where the model takes no pictures.
+    """
+    takers = [signature.picture_input] if signature.picture_input else _strings(signature)
+    if not takers:
         expected = ", ".join(str(spec) for spec in signature.inputs)
         raise InvalidTensor(
             f"this model does not say how a picture becomes its input ({expected}).",
             hint="Add a [preprocess] table to its model.toml (docs/model-toml.md), or send --npy NAME=FILE.",
         )
+    files: dict[str, list[Path]] = {}
+    wrong = []
+    for text in given:
+        before, equals, after = text.partition("=")
+        name, file = (before, after) if equals and not Path(text).exists() else ("", text)
+        if not Path(file).is_file():
+            wrong.append(f"--image {file} is not a file.")
+        elif name and name not in takers:
+            wrong.append(f"--image {text}: {name!r} takes no pictures; those that do: {', '.join(takers)}.")
+        elif not name and len(takers) > 1:
+            wrong.append(f"--image {text}: which input is it for? Say NAME=FILE; those that take pictures: "
+                         f"{', '.join(takers)}.")  # fmt: skip
+        else:
+            files.setdefault(name or takers[0], []).append(Path(file))
+    if wrong:
+        raise UsageError(" ".join(wrong))
+    return files
+
+
+def _strings(signature: Signature) -> list[str]:
+    return [spec.name for spec in signature.required if spec.dtype == "string" and spec.accepts((1,))]
+
+
+def picture_inputs(signature: Signature, files: Mapping[str, Sequence[Path]]) -> dict[str, Array]:
+    """Files by input, as `picture_files` gives them, as what the model takes: numbers where its [preprocess] says how,
+    else the bytes of the files, which the model or pipeline decodes itself. Errors: InvalidTensor.
+    """
+    found = pictures.wanted(signature)
+    if found is None:
+        return {name: np.array([path.read_bytes() for path in paths], object) for name, paths in files.items()}
     spec, preprocess = found
-    return {spec.name: pictures.load(path, preprocess, spec)}
+    [paths] = files.values()
+    return {spec.name: pictures.batch([path.read_bytes() for path in paths], paths[0].name, preprocess, spec)}
 
 
 def array_inputs(pairs: Sequence[str]) -> dict[str, Array]:

@@ -131,7 +131,12 @@ def _why(error: Exception) -> str:
 
 
 def tensor(pixels: Array, preprocess: Preprocess, spec: TensorSpec) -> Array:
-    """RGB (or gray) uint8 pixels as one row of `spec`, without its batch axis. Errors: InvalidTensor."""
+    """RGB (or gray) uint8 pixels as one row of `spec`, without its batch axis. Errors: InvalidTensor.
+
+    A pipeline's pictures are RGB whoever takes them: where [preprocess] says gray they become what `decode` gives.
+    """
+    if preprocess.colour == "gray" and pixels.shape[2] == 3:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
     shown = fitted(pixels, preprocess, spec)
     if preprocess.colour == "bgr":
         shown = shown[:, :, ::-1]

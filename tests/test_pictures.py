@@ -101,6 +101,15 @@ def test_sixteen_bits_become_eight() -> None:
     np.testing.assert_array_equal(found[:, :, 0], (GRAY16 >> 8).astype(np.uint8), strict=True)
 
 
+def test_colours_for_a_gray_input_are_what_the_file_itself_gives() -> None:
+    """A pipeline decodes once, in colour; the net that takes gray sees the same numbers as from the file."""
+    noise = np.random.default_rng(3).integers(0, 256, (9, 7, 3), np.uint8)
+    how, spec = Preprocess(colour="gray", resize=(4, 5)), parse_spec("x:float32[?,1,4,5]")
+    data = file(noise)
+    found = pictures.tensor(pictures.decode(data, "photo"), how, spec)
+    np.testing.assert_allclose(found[None], pictures.read(data, "photo", how, spec), rtol=0, atol=0, strict=True)
+
+
 def test_cmyk_becomes_rgb() -> None:
     """Red, by ink: no cyan, all magenta and yellow."""
     ink = Image.new("CMYK", (8, 8), (0, 255, 255, 0))

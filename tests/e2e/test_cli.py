@@ -196,3 +196,50 @@ def test_predict_sends_arrays_and_bodies(shared: Running, repository: Path, tmp_
     done = gateway("predict", "cli", "--url", shared.http, "--image", SAMPLES / "7.png")
     assert done.returncode == 1
     assert "[preprocess]" in done.stderr
+
+
+TWO_DIGITS = """[inputs]
+left = "image"
+right = "image"
+[parameters]
+k = 1
+""" + "".join(f"""[[step]]
+name = "{side}-pixels"
+op = "decode"
+in = {{ files = "{side}" }}
+[[step]]
+name = "{side}-net"
+model = "digits"
+in = {{ image = "{side}-pixels.images" }}
+[[step]]
+name = "{side}-best"
+op = "top-k"
+in = {{ x = "{side}-net.probabilities" }}
+k = "$k"
+""" for side in ("left", "right")) + """[outputs]
+left = "left-best.labels"
+right = "right-best.labels"
+"""  # fmt: skip
+
+
+def test_predict_sends_pictures_to_a_pipeline(shared: Running, repository: Path) -> None:
+    import shutil
+
+    if not (repository / "digits").exists():
+        shutil.copytree(DIGITS.parent, repository / "digits")
+    (repository / "two-digits").mkdir()
+    (repository / "two-digits" / "pipeline.toml").write_text(TWO_DIGITS)
+    shared.wait("two-digits", 1, "AVAILABLE")
+
+    def asked(*images: str) -> subprocess.CompletedProcess[str]:
+        flags = [part for image in images for part in ("--image", image)]
+        return gateway("predict", "two-digits", "--url", shared.http, *flags)
+
+    done = asked(f"left={SAMPLES / '3.png'}", f"left={SAMPLES / '5.png'}", f"right={SAMPLES / '7.png'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["left string[2,1]: [['3']", " ['5']]", "right string[1,1]: [['7']]"]
+    done = asked(str(SAMPLES / "3.png"), "middle=" + str(SAMPLES / "3.png"), "right=/no/such.png")
+    assert done.returncode == 2
+    for part in ("which input is it for? Say NAME=FILE", "'middle' takes no pictures", "/no/such.png is not a file"):
+        assert part in done.stderr
+    assert "left, right" in done.stderr
