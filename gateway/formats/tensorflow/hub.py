@@ -126,9 +126,11 @@ def _through(make: Callable[[Any, int], Any]) -> Any:
 
 @cache
 def _further() -> None:
-    """Operators that tf2onnx has not: Erfc, of which Keras 3 makes its Gelu."""
+    """Operators that tf2onnx has not (Erfc, of which Keras 3 makes its Gelu), and one that it reads wrongly."""
     from tf2onnx import utils
     from tf2onnx.handler import tf_op
+
+    _keep_bias()
 
     @tf_op("Erfc")
     class Erfc:
@@ -140,6 +142,29 @@ def _further() -> None:
             ctx.remove_node(node.name)
             inputs = [one.output[0], erf.output[0]]
             ctx.make_node("Sub", inputs, name=node.name, outputs=node.output, shapes=[shape], dtypes=[kind])
+
+
+def _keep_bias() -> None:
+    """TFLite's FULLY_CONNECTED over an input of more than two dimensions: tf2onnx 1.17 flattens it and loses the bias.
+
+    The flattening is done here, and the operator is told that it needs none.
+    """
+    from tf2onnx import utils
+    from tf2onnx.handler import tfl_op
+    from tf2onnx.tflite_handlers.tfl_math import TflFullyConnectedOp
+
+    @tfl_op(["TFL_FULLY_CONNECTED"])
+    class FullyConnected:
+        @classmethod
+        def to_tf(cls, ctx: Any, node: Any, **told: Any) -> None:
+            width = (ctx.get_shape(node.input[1]) or [-1, -1])[-1]
+            if node.attr["keep_num_dims"].i == 0 and ctx.get_rank(node.input[0]) != 2 and width > 0:
+                flat = ctx.make_const(utils.make_name("flat"), np.array([-1, width], np.int64))
+                reshape = ctx.make_node("Reshape", [node.input[0], flat.output[0]])
+                reshape.skip_conversion = True  # ONNX' own, not TensorFlow's
+                ctx.replace_inputs(node, [reshape.output[0], *node.input[1:]])
+                node.set_attr("keep_num_dims", 1)
+            TflFullyConnectedOp.to_tf(ctx, node, **told)
 
 
 def _refuse_unknown(model: Any) -> None:

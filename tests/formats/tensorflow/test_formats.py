@@ -29,6 +29,7 @@ TFLITE = {
         "tflites:one", "ConversionError", says="the model has no output 'c'; it has Identity, Identity_1",
         options=ModelOptions(outputs=(TensorOption("c"),))),
     "integers, a scale a channel": Case("tflites:int8", rows=1, shown="x:int8[?,6,6,2] -> Identity:int8[?,3]"),
+    "a fully connected operator that flattens keeps its bias": Case("tflites:flattened", rows=1),
     "a loop and a branch": Case("tflites:branches", rows=1),
     "an LSTM that is a loop": Case("tflites:lstm", rows=1),
     "a fused LSTM has variables": Case("tflites:fused_lstm", "native", says="it has variables"),
@@ -95,6 +96,7 @@ GRAPHS = {
 CASES = TFLITE | KERAS | SAVED | GRAPHS
 ALWAYS = (
     "a free batch; names cleaned", "a batch of two is filled up", "a fused LSTM has variables",
+    "a fully connected operator that flattens keeps its bias",
     "an operator that is no interpreter's", "Keras 3, .keras", "weights alone", "a Lambda of Keras 3",
     "a custom layer", "half of a file", "of TensorFlow 1", "frozen, two outputs", "a partial checkpoint",
     "a graph that writes files", "a graph that is cut short",

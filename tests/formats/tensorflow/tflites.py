@@ -98,6 +98,30 @@ def branches() -> bytes:
     return _converted(net, tf.TensorSpec([1, 4], tf.float32, name="x"))
 
 
+def flattened() -> bytes:
+    """A fully connected operator that reads what a convolution gives, as older converters leave out the RESHAPE."""
+    from tensorflow.lite.python import schema_py_generated as schema  # noqa: TID251
+    from tensorflow.lite.tools import flatbuffer_utils as utils  # noqa: TID251
+
+    tf = _tf()
+    w, v, b = _weights(3, 3, 2, 4), _weights(4 * 5 * 4, 3), _weights(3)
+
+    def net(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, w, 1, "VALID"))
+        return tf.nn.relu(tf.matmul(tf.reshape(y, [1, 4 * 5 * 4]), v) + 3.0 * b)
+
+    model = utils.read_model_from_bytearray(
+        bytearray(_converted(net, tf.TensorSpec([1, 6, 7, 2], tf.float32, name="x")))
+    )
+    graph, codes = model.subgraphs[0], [code.builtinCode for code in model.operatorCodes]
+    kinds = [codes[operator.opcodeIndex] for operator in graph.operators]
+    reshape = graph.operators[kinds.index(schema.BuiltinOperator.RESHAPE)]
+    dense = graph.operators[kinds.index(schema.BuiltinOperator.FULLY_CONNECTED)]
+    dense.inputs[0] = reshape.inputs[0]
+    graph.operators.remove(reshape)
+    return bytes(utils.convert_object_to_bytearray(model))
+
+
 def lstm() -> bytes:
     """Keras 3's LSTM: a loop."""
     import keras
@@ -184,5 +208,5 @@ def _spec(tf: Any, kinds: list[Any]) -> Any:
 
 
 ALL: tuple[Callable[[], bytes], ...] = (
-    dense, one, pairs, mixed, int8, branches, lstm, fused_lstm, two_signatures, custom, flex, writes
+    dense, one, pairs, mixed, int8, branches, flattened, lstm, fused_lstm, two_signatures, custom, flex, writes
 )  # fmt: skip
