@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from gateway.core.dtypes import Array
+from gateway.core.preprocess import Preprocess
 
 Size = int | tuple[str, int]
 """A number, or (input, axis): as many as that axis of the call has."""
@@ -45,7 +46,8 @@ class Hint:
     regions   rows (picture, x1, y1, x2, y2): one of `bound` pictures of sizes[0] x sizes[1] divided by `scale`
     picture   rows (height, width, scale) of pictures of sizes[0] x sizes[1] times `scale`
     share     in [0, 1]
-    pixels    of a picture, in [0, 1]: the usual values brought there, black and white for large ones
+    pixels    of a picture, in [low, high]: the usual values brought there, black and white for large ones; with
+              `wide` large ones are what pictures may be as well, in that range
     divisor   whole, not 0
     distinct  no value twice: what is done with equal ones is nowhere defined
     words     of an input of strings: these, which the model knows
@@ -60,6 +62,9 @@ class Hint:
     centre: bool = False
     scale: float = 1.0
     words: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+    wide: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,6 +78,7 @@ class Hint:
                 "sizes": tuple(_size(size) for size in data["sizes"]),
                 "columns": tuple(data["columns"]),
                 "words": tuple(data.get("words", ())),
+                "wide": tuple(data.get("wide", ())),
             }
         )
 
@@ -105,15 +111,28 @@ def structured(
     return None
 
 
-def pixels(values: Array, kind: str) -> Array:
-    """What is drawn for any float, as pixels in [0, 1]."""
-    if kind == "large":
-        return np.asarray(values > 0, np.float64)
-    if kind == "normal":
-        return np.clip(0.5 + 0.25 * values, 0.0, 1.0)
-    if kind == "ramp":
-        return np.asarray((values + 1.0) / 3.0)
-    return np.asarray(values / max(1.0, float(values.max(initial=0.0))))
+def pixels(hint: Hint, values: Array, kind: str) -> Array:
+    """What is drawn for any float, as pixels in the hint's range."""
+    low, high = hint.low, hint.high
+    if kind == "large" and hint.wide:
+        (low, high), share = hint.wide, np.clip(0.5 + values / 4e3, 0.0, 1.0)
+    elif kind == "large":
+        share = np.asarray(values > 0, np.float64)
+    elif kind == "normal":
+        share = np.clip(0.5 + 0.25 * values, 0.0, 1.0)
+    elif kind == "ramp":
+        share = (values + 1.0) / 3.0
+    else:
+        share = values / max(1.0, float(values.max(initial=0.0)))
+    return np.asarray(low + (high - low) * share)
+
+
+def pixel_range(preprocess: Mapping[str, Any]) -> tuple[float, float]:
+    """The least and the largest number that the preprocessing of a signature makes of a picture's 0..255."""
+    found = Preprocess.from_json(preprocess)
+    mean, std = np.asarray(found.mean), np.asarray(found.std)
+    ends = np.stack([(0.0 - mean) / std, (255.0 * found.scale - mean) / std])
+    return float(ends.min()), float(ends.max())
 
 
 def apart(values: Array, random: np.random.Generator) -> Array:

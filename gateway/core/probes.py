@@ -209,7 +209,7 @@ def _array(
     if row.kind == "f":
         values = _floats(shape, kind, random)
         if hint is not None and hint.role == "pixels":
-            values = pixels(values, kind)
+            values = pixels(hint, values, kind)
         values = apart(values, random) if hint is not None and hint.role == "distinct" else values
         return values.astype(numpy_dtype(spec.dtype))
     if row.kind == "c":

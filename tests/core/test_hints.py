@@ -124,6 +124,14 @@ CASES = {
         TensorSpec("x", "float32", (2, 3, 4, 5)), Hint(role="pixels"), lambda x: x.min() >= 0 and x.max() <= 1,
         lambda x: x.max() > 0.5
     ),
+    "pixels are in the range that their preprocessing makes": Case(
+        TensorSpec("x", "float32", (2, 3, 4, 5)), Hint(role="pixels", low=-1, high=2),
+        lambda x: x.min() >= -1 and x.max() <= 2, lambda x: x.max() > 1.5 and x.min() < -0.5
+    ),
+    "large pixels are what pictures may be as well": Case(
+        TensorSpec("x", "float32", (2, 3, 4, 5)), Hint(role="pixels", low=-1, high=1, wide=(-128, 152)),
+        lambda x: x.min() >= -128 and x.max() <= 152, lambda x: x.max() > 70 and x.min() < -70
+    ),
     "divisors are not 0, of both signs": Case(
         TensorSpec("x", "int32", (40,)), Hint(role="divisor"), lambda x: (x != 0).all(), lambda x: x.min() < 0 < x.max()
     ),

@@ -54,13 +54,12 @@ def _interp(layer: Layer, bottoms: Sequence[Array]) -> Array:
     x, param = bottoms[0], layer.param("interp_param")
     first, last = param.last("pad_beg", 0), param.last("pad_end", 0)
     x = x[:, :, -first : x.shape[2] + last, -first : x.shape[3] + last]
-    sizes = []
-    for side, key in zip(x.shape[2:], ("height", "width"), strict=True):
-        if "shrink_factor" in param:
-            side = (side - 1) // param.last("shrink_factor") + 1
-        if "zoom_factor" in param:
-            side = side + (side - 1) * (param.last("zoom_factor") - 1)
-        sizes.append(side if {"shrink_factor", "zoom_factor"} & set(param) else param.last(key))
+    sizes = [param.last("height"), param.last("width")]
+    factors = {"shrink_factor", "zoom_factor"} & set(param)
+    if len(factors) == 1 or (factors and None in sizes):
+        shrink, zoom = param.last("shrink_factor", 1), param.last("zoom_factor", 1)
+        shrunk = [(side - 1) // shrink + 1 for side in x.shape[2:]]
+        sizes = [side + (side - 1) * (zoom - 1) for side in shrunk]
     for axis, size in ((2, sizes[0]), (3, sizes[1])):
         at = np.arange(size) * ((x.shape[axis] - 1) / (size - 1) if size > 1 else 0.0)
         low = np.floor(at + 1e-12).astype(np.int64)
@@ -76,8 +75,10 @@ def _upsample(layer: Layer, bottoms: Sequence[Array]) -> Array:
     scales = [param.last(key, param.last("scale", 2)) for key in ("scale_h", "scale_w")]
     if len(bottoms) == 1:
         return np.asarray(x.repeat(scales[0], 2).repeat(scales[1], 3))
-    height = param.last("upsample_h", scales[0] * x.shape[2] - int(param.last("pad_out_h", False)))
-    width = param.last("upsample_w", scales[1] * x.shape[3] - int(param.last("pad_out_w", False)))
+    height, width = param.last("upsample_h"), param.last("upsample_w")
+    if height is None or width is None:
+        height = scales[0] * x.shape[2] - int(param.last("pad_out_h", False))
+        width = scales[1] * x.shape[3] - int(param.last("pad_out_w", False))
     made = np.zeros((*x.shape[:2], height * width))
     places = bottoms[1].reshape(*x.shape[:2], -1).astype(np.int64)
     np.put_along_axis(made, places, x.reshape(*x.shape[:2], -1), -1)
@@ -277,8 +278,9 @@ def _proposal(layer: Layer, bottoms: Sequence[Array]) -> Array | list[Array]:
     boxes = np.clip(boxes, 0.0, np.asarray([wide, tall, wide, tall]) - 1)
     large = (boxes[:, 2:] - boxes[:, :2] + 1 >= param.last("min_size", 16) * zoom).all(1)
     boxes, chance = boxes[large], chance[large]
-    order = np.argsort(-chance, kind="stable")[: param.last("pre_nms_topn", 6000)].tolist()
-    kept = _kept(boxes, order, param.last("nms_thresh", 0.7), plus=1.0)[: param.last("post_nms_topn", 300)]
+    before, after = param.last("pre_nms_topn", 6000), param.last("post_nms_topn", 300)  # 0 or less: all
+    order = np.argsort(-chance, kind="stable")[: before if before > 0 else None].tolist()
+    kept = _kept(boxes, order, param.last("nms_thresh", 0.7), plus=1.0)[: after if after > 0 else None]
     rows = np.concatenate([np.zeros((len(kept), 1)), boxes[kept]], 1)
     return [rows, chance[kept][:, None]] if len(layer.tops) > 1 else rows
 

@@ -92,6 +92,8 @@ def _swish(param: Message, x: Array) -> Array:
 def _batch_norm(layer: Layer, bottoms: Sequence[Array]) -> Array:
     """mean / factor and variance / factor; NVCaffe adds a scale and a bias of its own."""
     x, param = bottoms[0], layer.param("batch_norm_param")
+    if len(layer.blobs) == 5:
+        return _nvcaffe(layer, x, max(param.last("eps", 1e-5), 1e-5))
     if param.last("use_global_stats", True):
         factor = float(blob(layer, 2).reshape(-1)[0])
         factor = 0.0 if factor == 0 else 1.0 / factor
@@ -99,10 +101,15 @@ def _batch_norm(layer: Layer, bottoms: Sequence[Array]) -> Array:
     else:
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)
         mean, variance = x.mean(axes), x.var(axes)
-    made = (x - spread(mean, x.ndim, 1)) / np.sqrt(spread(variance, x.ndim, 1) + param.last("eps", 1e-5))
-    if len(layer.blobs) == 5:
-        made = made * spread(blob(layer, 3).reshape(-1), x.ndim, 1) + spread(blob(layer, 4).reshape(-1), x.ndim, 1)
-    return np.asarray(made)
+    return np.asarray((x - spread(mean, x.ndim, 1)) / np.sqrt(spread(variance, x.ndim, 1) + param.last("eps", 1e-5)))
+
+
+def _nvcaffe(layer: Layer, x: Array, eps: float) -> Array:
+    """Five blobs. Where the last is one number they are DIGITS's: scale, bias, mean, variance, nothing."""
+    first, second, third, fourth, last = (blob(layer, index).reshape(-1) for index in range(5))
+    mean, variance, scale, bias = (third, fourth, first, second) if last.size == 1 else (first, second, fourth, last)
+    mean, variance, scale, bias = (spread(each, x.ndim, 1) for each in (mean, variance, scale, bias))
+    return np.asarray((x - mean) / np.sqrt(variance + eps) * scale + bias)
 
 
 def _factor(layer: Layer, bottoms: Sequence[Array], param: Message, index: int) -> Array:

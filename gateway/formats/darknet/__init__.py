@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.core.hints import Hint
+from gateway.core.hints import Hint, pixel_range
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source, recognised
@@ -57,9 +57,13 @@ class Darknet(Format):
         return exact(source, match, options, signature)
 
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
-        """Pictures are in 0..1, as Darknet makes them: exponents of boxes overflow far outside."""
+        """Pictures are in 0..1, as Darknet makes all of them, unless the owner's preprocessing says otherwise:
+        exponents of boxes overflow far outside."""
         spec = signature.inputs[0]
-        return {spec.name: Hint(role="pixels")} if spec.shape is not None and len(spec.shape) == 4 else {}
+        if spec.shape is None or len(spec.shape) != 4:
+            return {}
+        low, high = pixel_range(signature.preprocess) if signature.preprocess is not None else (0.0, 1.0)
+        return {spec.name: Hint(role="pixels", low=low, high=high)}
 
     def traps(self, operator: str) -> tuple[str, ...]:
         from gateway.formats.darknet.traps import traps

@@ -39,6 +39,7 @@ STATS: list[Shaped] = [np.asarray([2, -1, 4, 0.5]), np.asarray([3, 1, 2, 8]), np
 LINES: list[Shaped] = [np.asarray([1.5, -2, 0.5, 3]), np.asarray([0.3, 1, -1, 2])]
 
 CONT = np.asarray([[0, 0], [1, 1], [1, 0], [1, 1]])
+GOES_ON = np.asarray([[1, 1], [1, 0], [0, 1], [1, 1]])
 ROIS = np.asarray([[0, 0, 0, 9, 11], [1, 2, 1, 7, 8], [0, 3, 5, 3, 5], [1, 1, 3, 8, 5]])
 
 
@@ -68,9 +69,11 @@ def proposal(*, numbers: int = 9, tops: int = 1, refused: str = "", **param: Any
     return Case("Proposal", {"proposal_param": param}, inputs, tops=tops, opencv=False, refused=refused)
 
 
-def lstm(*, static: bool = False, refused: str = "", **param: Any) -> Case:
-    inputs: list[Shaped] = [(4, 2, 5), CONT, *([(2, 6)] if static else [])]
-    blobs: list[Shaped] = [(12, 5), (12,), *([(12, 6)] if static else []), (12, 3)]
+def lstm(
+    *, static: bool = False, refused: str = "", cont: Shaped = CONT, state: Shaped = (12, 3), **param: Any
+) -> Case:
+    inputs: list[Shaped] = [(4, 2, 5), cont, *([(2, 6)] if static else [])]
+    blobs: list[Shaped] = [(12, 5), (12,), *([(12, 6)] if static else []), state]
     return Case("LSTM", {"recurrent_param": {"num_output": 3} | param}, inputs, blobs, opencv=False, refused=refused)
 
 
@@ -321,6 +324,9 @@ CASES: dict[str, Case] = {
     "power, scale and shift": one("Power", "power_param", scale=2.0, shift=-3.0),
     "power 0": one("Power", "power_param", power=0.0, flat=True, opencv=False),
     "power, scale 0": one("Power", "power_param", power=3.0, scale=0.0, shift=2.0, flat=True, opencv=False),
+    "power -1, scale 0": one("Power", "power_param", power=-1.0, scale=0.0, shift=2.0, flat=True, opencv=False),
+    "power -1": one("Power", "power_param", (POSITIVE,), power=-1.0, opencv=False),
+    "power 0 of nothing": one("Power", "power_param", power=0.0, scale=0.0, flat=True, opencv=False),
     "exp": one("Exp", opencv=False),
     "exp, base, scale, shift": one("Exp", "exp_param", base=2.0, scale=0.5, shift=1.5, opencv=False),
     "exp of e, shift": one("Exp", "exp_param", scale=0.5, shift=1.5, opencv=False),
@@ -374,6 +380,16 @@ CASES: dict[str, Case] = {
     ),
     "batch norm of a matrix": Case("BatchNorm", {}, ((3, 4),), STATS),
     "batch norm of NVCaffe, scale and bias": Case("BatchNorm", {}, (X,), [*STATS, *LINES], opencv=False),
+    "batch norm of NVCaffe, trap: the third blob is not read, eps is 1e-5 at least": Case(
+        "BatchNorm",
+        {"batch_norm_param": {"eps": 1e-9}},
+        (X,),
+        [STATS[0], np.asarray([3e-5, 1e-5, 2e-5, 8e-5]), np.asarray([7]), *LINES],
+        opencv=False,
+    ),
+    "batch norm of NVCaffe, trap: DIGITS's order, with one number at the end": Case(
+        "BatchNorm", {}, (X,), [*LINES, *STATS[:2], np.asarray([4])], opencv=False
+    ),
     "BN of PSPNet: slope, bias, mean, variance": Case(
         "BN", {"bn_param": {"eps": 0.01}}, (X,), [*LINES, *STATS[:2]], opencv=False
     ),
@@ -495,6 +511,22 @@ CASES: dict[str, Case] = {
     "interp, shrink then zoom": Case(
         "Interp", {"interp_param": {"shrink_factor": 2, "zoom_factor": 4}}, (X,), opencv=False
     ),
+    "interp, trap: sizes go before both factors": Case(
+        "Interp",
+        {"interp_param": {"shrink_factor": 2, "zoom_factor": 4, "height": 8, "width": 7}},
+        (X,),
+        opencv=False,
+    ),
+    "interp, trap: one factor goes before sizes": Case(
+        "Interp", {"interp_param": {"zoom_factor": 2, "height": 8, "width": 7}}, (X,), opencv=False
+    ),
+    "interp, cut at one end": Case(
+        "Interp", {"interp_param": {"height": 9, "width": 8, "pad_end": -2}}, (X,), opencv=False
+    ),
+    "interp, cut at the other end": Case(
+        "Interp", {"interp_param": {"height": 9, "width": 8, "pad_beg": -2}}, (X,), opencv=False
+    ),
+    "interp without a size": Case("Interp", {"interp_param": {"height": 9}}, (X,), refused="width is missing"),
     "interp, cut first": Case(
         "Interp", {"interp_param": {"height": 9, "width": 8, "pad_beg": -1, "pad_end": -2}}, (X,), opencv=False
     ),
@@ -531,8 +563,46 @@ CASES: dict[str, Case] = {
         bottoms=["p", "m"],
         before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
     ),
+    "upsample by a mask, odd widths": Case(
+        "Upsample",
+        {"upsample_param": {"pad_out_w": True}},
+        ((2, 3, 8, 5),),
+        opencv=False,
+        bottoms=["p", "m"],
+        before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
+    ),
+    "upsample by a mask, trap: half of a size does not count": Case(
+        "Upsample",
+        {"upsample_param": {"upsample_h": 9}},
+        ((2, 3, 6, 8),),
+        opencv=False,
+        bottoms=["p", "m"],
+        before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
+    ),
+    "upsample by a mask, unequal": Case(
+        "Upsample",
+        {"upsample_param": {"scale_h": 3, "scale_w": 2}},
+        ((2, 3, 6, 8),),
+        opencv=False,
+        bottoms=["p", "m"],
+        before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
+    ),
+    "upsample by a mask, pad_out with another scale": Case(
+        "Upsample",
+        {"upsample_param": {"scale": 3, "pad_out_h": True}},
+        ((2, 3, 6, 8),),
+        bottoms=["p", "m"],
+        before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
+        refused="goes with a scale of 2 only",
+    ),
+    "upsample, scale twice": Case(
+        "Upsample", {"upsample_param": {"scale": 2, "scale_h": 2, "scale_w": 2}}, (X,), refused="expected one way"
+    ),
     # Detection
     "prior box": prior(min_size=30.0),
+    "prior box, half of a picture": prior(min_size=30.0, img_w=80, refused="do not go together"),
+    "prior box, step twice": prior(min_size=30.0, step=16.0, step_h=16.0, step_w=8.0, refused="do not go together"),
+    "prior box, step_h alone": prior(min_size=30.0, step_h=16.0, refused="do not go together"),
     "prior box, one variance of 0.1 by default, clip false": prior(min_size=30.0, opencv=False),
     "prior box, trap: sizes are cut to whole numbers": prior(min_size=30.7, max_size=61.9, opencv=False),
     "prior box, max_size, ratios, flip": prior(min_size=30.0, max_size=60.0, aspect_ratio=[2.0, 3.0]),
@@ -577,6 +647,9 @@ CASES: dict[str, Case] = {
         "ROIPooling", {"roi_pooling_param": {"pooled_h": 3, "pooled_w": 2, "spatial_scale": 0.5}}, (X, ROIS)
     ),
     "proposal": proposal(pre_nms_topn=60, post_nms_topn=20, min_size=4),
+    "proposal, trap: the best after suppression": proposal(post_nms_topn=5, min_size=4),
+    "proposal, trap: the best before suppression": proposal(pre_nms_topn=7, min_size=4),
+    "proposal, all of them": proposal(pre_nms_topn=0, post_nms_topn=0, min_size=4, nms_thresh=0.9),
     "proposal with scores": proposal(tops=2, pre_nms_topn=60, post_nms_topn=20, min_size=4),
     "proposal, trap: small ones are dropped": proposal(min_size=20, post_nms_topn=1000),
     "proposal, ratios, scales, stride": proposal(
@@ -587,11 +660,20 @@ CASES: dict[str, Case] = {
     # Steps in time
     "LSTM": lstm(),
     "LSTM with a static input": lstm(static=True),
+    "LSTM, trap: states start at zero where a sequence goes on": lstm(cont=GOES_ON),
+    "LSTM, a weight of another size": lstm(state=(12, 4), refused="weight of the state has 48 numbers"),
     "LSTM, exposed": lstm(expose_hidden=True, refused="expose_hidden"),
     "RNN": Case(
         "RNN",
         {"recurrent_param": {"num_output": 3}},
         ((4, 2, 5), CONT),
+        [(3, 5), (3,), (3, 3), (3, 3), (3,)],
+        opencv=False,
+    ),
+    "RNN, trap: states start at zero where a sequence goes on": Case(
+        "RNN",
+        {"recurrent_param": {"num_output": 3}},
+        ((4, 2, 5), GOES_ON),
         [(3, 5), (3,), (3, 3), (3, 3), (3,)],
         opencv=False,
     ),
@@ -626,6 +708,59 @@ CASES: dict[str, Case] = {
         bottoms=["a", "d"],
         before=[
             ("DummyData", "dummy", [], ["d"], {"dummy_data_param": {"num": 2, "channels": 3, "height": 1, "width": 2}})
+        ],
+    ),
+    "dummy data, one filler and one shape for two tops": Case(
+        "Eltwise",
+        {},
+        ((2, 3),),
+        opencv=False,
+        bottoms=["a", "d", "e"],
+        before=[
+            (
+                "DummyData",
+                "dummy",
+                [],
+                ["d", "e"],
+                {"dummy_data_param": {"shape": {"dim": [2, 3]}, "data_filler": {"value": 2.5}}},
+            )
+        ],
+    ),
+    "dummy data, a filler and a shape for each top": Case(
+        "Concat",
+        {},
+        ((2, 3),),
+        opencv=False,
+        bottoms=["a", "d", "e"],
+        before=[
+            (
+                "DummyData",
+                "dummy",
+                [],
+                ["d", "e"],
+                {
+                    "dummy_data_param": {
+                        "shape": [{"dim": [2, 1]}, {"dim": [2, 4]}],
+                        "data_filler": [{"value": 2.5}, {"value": -1.0}],
+                    }
+                },
+            )
+        ],
+    ),
+    "dummy data, sizes of old for each top": Case(
+        "Concat",
+        {},
+        ((2, 3, 1, 2),),
+        opencv=False,
+        bottoms=["a", "d", "e"],
+        before=[
+            (
+                "DummyData",
+                "dummy",
+                [],
+                ["d", "e"],
+                {"dummy_data_param": {"num": 2, "channels": [3, 4], "height": 1, "width": 2}},
+            )
         ],
     ),
     "dummy data by chance": Case(

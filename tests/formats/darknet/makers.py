@@ -1,13 +1,15 @@
 """Architectures that everybody has, written layer by layer with seeded weights: the drops of zoo.toml beside this.
 
-Their cfgs are written here from what the networks are; weights keep the numbers near one through all layers.
+Their cfgs are written here from what the networks are; fitted.py keeps the numbers near one through all layers.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.formats.darknet.fitted import fit
 from tests.formats.darknet.writer import ALEXEYAB, PJREDDIE, Net
 
 COCO = 80
@@ -20,6 +22,8 @@ V4_ANCHORS = "12,16, 19,36, 40,28, 36,75, 76,55, 72,146, 142,110, 192,243, 459,4
 def write(folder: Path, net: str) -> None:
     """The drop of one architecture, names of its classes beside it."""
     made, classes = NETS[net]()
+    with tempfile.TemporaryDirectory() as meanwhile:
+        fit(made, Path(meanwhile))
     made.save(folder, net)
     (folder / f"{net}.names").write_text("".join(f"thing {number}\n" for number in range(classes)))
     (folder / "model.toml").write_text("")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.formats.caffe.emit import Fields, Node, bounded, sides
+from gateway.formats.caffe.emit import Fields, Node, bounded, count, sides
 from gateway.graph.nms import columns, sorted_rows, staying
 from gateway.graph.registry import op
 from gateway.graph.tools import (
@@ -70,6 +70,18 @@ def _box_sizes(node: Node, fields: Fields) -> list[tuple[float, float]]:
     return found
 
 
+def _both(fields: Fields, one: str, stem: str) -> tuple[float, float] | None:
+    """(height, width) from `one` number or from stem_h and stem_w; None where neither is there. Errors: ConversionError
+    for half of a pair, and for both ways."""
+    given = [fields.floats(f"{stem}_{axis}") for axis in "hw"]
+    single = fields.floats(one)
+    if len(given[0]) != len(given[1]) or (single and any(given)):
+        raise fields.error(f"{one}, {stem}_h and {stem}_w do not go together; expected the one or both others")
+    if any(given):
+        return given[0][-1], given[1][-1]
+    return (single[-1], single[-1]) if single else None
+
+
 def prior_boxes(
     height: int, width: int, picture: tuple[int, int], steps: tuple[float, float], offset: float,
     boxes: list[tuple[float, float]],
@@ -98,21 +110,15 @@ def prior_box(graph: Emit, node: Node) -> str:
     fields = node.fields("prior_box_param")
     height, width = sides(graph, feature)
     boxes = _box_sizes(node, fields)
-    if fields.has("img_h") or fields.has("img_w"):
-        size = (fields.size("img_h"), fields.size("img_w"))
-    elif fields.has("img_size"):
-        size = (fields.size("img_size"),) * 2
-    else:
-        size = (graph.size(picture, 2), graph.size(picture, 3))
-    if fields.has("step_h") or fields.has("step_w"):
-        steps = (fields.float("step_h"), fields.float("step_w"))
-    elif fields.has("step"):
-        steps = (fields.float("step"),) * 2
-    else:
-        steps = (float(np.float32(size[0]) / np.float32(height)), float(np.float32(size[1]) / np.float32(width)))
+    tall, wide = _both(fields, "img_size", "img") or (graph.size(picture, 2), graph.size(picture, 3))
+    size = (int(tall), int(wide))
+    even = (float(np.float32(size[0]) / np.float32(height)), float(np.float32(size[1]) / np.float32(width)))
+    steps = _both(fields, "step", "step") or even
     variance = fields.floats("variance") or (0.1,)
-    if len(variance) not in (1, 4) or min(steps) <= 0:
-        raise fields.error(f"variance has {len(variance)} numbers, expected one or four; steps are {list(steps)}")
+    if len(variance) not in (1, 4) or min(*size, *steps) <= 0:
+        raise fields.error(
+            f"variance has {len(variance)} numbers, expected one or four; picture and steps are {size} and {steps}"
+        )
     bounded(node, height * width * len(boxes), "the number of boxes", 1 << 22)
     corners = prior_boxes(height, width, size, steps, fields.float("offset", 0.5), boxes)
     if fields.bool("clip", False):
@@ -182,10 +188,8 @@ def detection_output(graph: Emit, node: Node) -> str:
 
 def _fits(graph: Emit, node: Node, tensors: tuple[str, str], expected: tuple[int, int]) -> None:
     for tensor, wanted in zip(tensors, expected, strict=True):
-        have = graph.shape(tensor) or ()
-        known = [size for size in have[1:] if size is not None]
-        found = int(np.prod(known)) if len(known) == len(have) - 1 else wanted
-        if found != wanted:
+        _, *have = graph.shape(tensor) or ()
+        if (found := count(have)) not in (None, wanted):
             raise node.error(f"its bottom {tensor!r} has {found} numbers a row, its boxes and classes make {wanted}")
 
 

@@ -135,7 +135,8 @@ def power(graph: Emit, node: Node) -> str:
     fields = node.fields("power_param")
     exponent, scale, shift = fields.float("power", 1.0), fields.float("scale", 1.0), fields.float("shift", 0.0)
     if exponent * scale == 0:
-        value = 1.0 if exponent == 0 else shift**exponent
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(np.float64(shift) ** exponent)
         return graph.node("Expand", [full(graph, value, graph.dtype(x)), graph.node("Shape", [x])])
     made = _plus(graph, times(graph, x, scale), shift)
     return made if exponent == 1 else graph.node("Pow", [made, like(graph, made, exponent)])

@@ -15,6 +15,8 @@ from gateway.graph.tools import ints, like
 if TYPE_CHECKING:
     from gateway.graph.emit import Emit
 
+NVCAFFE_EPS = 1e-5  # cuDNN takes no smaller one
+
 
 def _normalised(graph: Emit, x: str, scale: Array, shift: Array, mean: Array, variance: Array, eps: float) -> str:
     names = ("scale", "shift", "mean", "variance")
@@ -26,9 +28,9 @@ def _normalised(graph: Emit, x: str, scale: Array, shift: Array, mean: Array, va
 
 @op("caffe", "BatchNorm")
 def batch_norm(graph: Emit, node: Node) -> str:
-    """(x - mean) / sqrt(variance + eps), both divided by the stored factor; NVCaffe's scale and bias with five blobs.
+    """(x - mean) / sqrt(variance + eps), both divided by the stored factor; with five blobs NVCaffe's, not divided.
 
-    Params  batch_norm_param: eps=1e-5; use_global_stats=false is refused
+    Params  batch_norm_param: eps=1e-5 (of NVCaffe at least that); use_global_stats=false is refused
     """
     (x,) = node.bottoms(1)
     fields = node.fields("batch_norm_param")
@@ -37,17 +39,27 @@ def batch_norm(graph: Emit, node: Node) -> str:
             "use_global_stats is false: the numbers of a row depend on the others of its batch",
             "Set it to true in the prototxt, as deploy nets have it.",
         )
-    if len(node.blobs) not in (3, 5):
-        node.weights(3)
+    if len(node.blobs) == 5:
+        return _of_nvcaffe(graph, node, x, fields.float("eps", 1e-5))
+    node.weights(3)
     channels = graph.size(x, 1)
     factor = float(node.vector(2, 1, "factor")[0])
     factor = 0.0 if factor == 0 else 1 / factor
     mean = node.vector(0, channels, "mean").astype(np.float64) * factor
     variance = node.vector(1, channels, "variance").astype(np.float64) * factor
-    whole = len(node.blobs) == 5
-    scale = node.vector(3, channels, "scale") if whole else np.ones(channels, np.float32)
-    shift = node.vector(4, channels, "bias") if whole else np.zeros(channels, np.float32)
-    return _normalised(graph, x, scale, shift, mean, variance, fields.float("eps", 1e-5))
+    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    return _normalised(graph, x, ones, zeros, mean, variance, fields.float("eps", 1e-5))
+
+
+def _of_nvcaffe(graph: Emit, node: Node, x: str, eps: float) -> str:
+    """Mean, variance, a number that is not read, scale, bias; DIGITS wrote scale, bias, mean, variance, the number."""
+    places = (0, 1, 2, 3) if node.blobs[4].size == 1 else (3, 4, 0, 1)
+    channels = graph.size(x, 1)
+    scale, shift, mean, variance = (
+        node.vector(place, channels, what)
+        for place, what in zip(places, ("scale", "bias", "mean", "variance"), strict=True)
+    )
+    return _normalised(graph, x, scale, shift, mean, variance, max(eps, NVCAFFE_EPS))
 
 
 @op("caffe", "BN")

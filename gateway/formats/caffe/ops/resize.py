@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def interp(graph: Emit, node: Node) -> str:
     """Bilinear, corners on corners, to sizes or by a factor; negative pads cut first (DeepLab).
 
-    Params  interp_param: height,width | zoom_factor | shrink_factor (then zoom_factor); pad_beg=0 pad_end=0
+    Params  interp_param: zoom_factor | shrink_factor | height,width | shrink_factor, then zoom_factor; the first of
+            these that is there; pad_beg=0 pad_end=0
     """
     (x,) = node.bottoms(1)
     fields = node.fields("interp_param")
@@ -40,14 +41,15 @@ def interp(graph: Emit, node: Node) -> str:
 
 
 def _resized(fields: Fields, side: int, name: str) -> int:
+    """One factor goes before sizes, sizes go before both factors."""
     shrink, zoom = fields.has("shrink_factor"), fields.has("zoom_factor")
-    if shrink or zoom:
-        if shrink:
-            side = (side - 1) // fields.size("shrink_factor") + 1
-        if zoom:
-            side += (side - 1) * (fields.size("zoom_factor") - 1)
-        return side
-    return fields.size(name)
+    if not (shrink or zoom) or (shrink and zoom and fields.has("height") and fields.has("width")):
+        return fields.size(name)
+    if shrink:
+        side = (side - 1) // fields.size("shrink_factor") + 1
+    if zoom:
+        side += (side - 1) * (fields.size("zoom_factor") - 1)
+    return side
 
 
 @op("caffe", "Upsample")
@@ -69,13 +71,17 @@ def upsample(graph: Emit, node: Node) -> str:
             "Resize", [x, "", factors], mode="nearest", coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )  # fmt: skip
-    target = [
-        fields.size(f"upsample_{axis}")
-        if fields.has(f"upsample_{axis}")
-        else side * scale - fields.bool(f"pad_out_{axis}", False)
-        for axis, side, scale in zip("hw", sides(graph, x), scales, strict=True)
-    ]
-    return _back(graph, node, x, inputs[1], target)
+    return _back(graph, node, x, inputs[1], _unpooled(graph, fields, x, scales))
+
+
+def _unpooled(graph: Emit, fields: Fields, x: str, scales: list[int]) -> list[int]:
+    """Height and width: as given, both or none, else by the scales; pad_out leaves one out of twice as many."""
+    if fields.has("upsample_h") and fields.has("upsample_w"):
+        return [fields.size("upsample_h"), fields.size("upsample_w")]
+    cut = [fields.bool(f"pad_out_{axis}", False) for axis in "hw"]
+    if any(one and scale != 2 for one, scale in zip(cut, scales, strict=True)):
+        raise fields.error(f"pad_out_h or pad_out_w goes with a scale of 2 only, found {scales}")
+    return [side * scale - one for side, scale, one in zip(sides(graph, x), scales, cut, strict=True)]
 
 
 def _back(graph: Emit, node: Node, x: str, mask: str, target: list[int]) -> str:
