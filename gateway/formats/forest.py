@@ -3,6 +3,7 @@
     probabilities   float32 (rows, classes)     label     int64 or string (rows)
     predictions     float32 (rows) or (rows, K) margins   float32, the sums before the objective
     leaves          int64 (rows, trees)         the leaf that each tree ends in, as its library counts them
+    scores          float32 (rows) or (rows, K) what decides where there are no probabilities: decision_function
 
 Rule 1: label and probabilities are two tensors, never a list of dictionaries.
 Rule 2: without a wish of the owner margins and leaves are not answered; [[outputs]] of model.toml asks for them.
@@ -12,19 +13,21 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.names import did_you_mean
+from gateway.core.probes import Further
 from gateway.core.signature import Shape, Signature, TensorSpec
 from gateway.errors import ConversionError
 from gateway.graph.builder import GraphBuilder
 
 FEATURES = "features"
 LABEL, PROBABILITIES, PREDICTIONS, MARGINS, LEAVES = "label", "probabilities", "predictions", "margins", "leaves"
+SCORES = "scores"
 KINDS = ("float32", "float64")
 SHOWN = 12
 
@@ -83,6 +86,22 @@ def chosen(answers: Mapping[str, Answer], options: ModelOptions, file: str) -> l
             hint=f"It has {', '.join(answers)}: name these in [[outputs]] of model.toml or with --output.",
         )
     return [(option.name, option.own_name) for option in options.outputs]
+
+
+def beside(more: Further, others: Sequence[TensorSpec], seed: int) -> Further:
+    """The same calls, with N(0, 1) for inputs (float32, a row each) beside the features."""
+    if not others:
+        return more
+    random = np.random.default_rng(seed)
+    made = []
+    for probe in more.probes:
+        rows = len(next(iter(probe.inputs.values())))
+        given = {
+            s.name: random.standard_normal((rows, *(n or 1 for n in (s.shape or ())[1:]))).astype(np.float32)
+            for s in others
+        }
+        made.append(replace(probe, inputs={**probe.inputs, **given}))
+    return replace(more, probes=tuple(made))
 
 
 def own_names(signature: Signature, options: ModelOptions) -> dict[str, str]:

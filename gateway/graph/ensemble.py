@@ -26,7 +26,7 @@ ML = "ai.onnx.ml"
 ML_OPSET = 5
 DOMAINS = {ML: ML_OPSET}
 LE, LT, MEMBER = 0, 1, 6  # BRANCH_LEQ, BRANCH_LT, BRANCH_MEMBER of TreeEnsemble
-PLAIN, ZERO_MISSING, CATEGORY = "plain", "zero missing", "category"
+PLAIN, ZERO_MISSING, CATEGORY, KNOWN = "plain", "zero missing", "category", "known"
 ZERO = float(np.float32(1e-35))  # LightGBM: what is not farther from 0 counts as 0
 
 Ints = npt.NDArray[np.int64]
@@ -53,12 +53,18 @@ class Column:
     plain          as it is
     zero missing   NaN where it is 0 or nearly
     category       its whole part; what is no category (under `low`, or `high` and more) is -1
+    known          its place among `known`; -1 for any other value, and for NaN
     """
 
     feature: int
     kind: str = PLAIN
     low: float = -np.inf
     high: float = np.inf
+    known: tuple[float, ...] = ()
+
+    def value(self, member: float) -> float:
+        """What the feature is where this column is a member of a set."""
+        return self.known[int(member)] if 0 <= member < len(self.known) else member
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,8 @@ def columns_of(graph: Nodes, features: str, ensemble: Ensemble, *, single: bool 
             part = _where_zero(graph, part, np.nan)
         elif kind == CATEGORY:
             part = _whole(graph, part, place)
+        elif kind == KNOWN:
+            part = _place(graph, part, place[0].known)
         parts.append(part)
     return wide if len(parts) == 1 else graph.node("Concat", parts, name="columns_all", axis=1)
 
@@ -186,7 +194,7 @@ def _runs(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
     """Neighbours of one kind together, in order."""
     found: list[tuple[str, list[Column]]] = []
     for column in columns:
-        if found and found[-1][0] == column.kind:
+        if found and found[-1][0] == column.kind and column.kind != KNOWN:
             found[-1][1].append(column)
         else:
             found.append((column.kind, [column]))
@@ -206,6 +214,15 @@ def _whole(graph: Nodes, part: str, place: Sequence[Column]) -> str:
     return graph.node(
         "Where", [outside, graph.constant("no_category", np.array(-1, np.float64)), cut], name="categories"
     )
+
+
+def _place(graph: Nodes, part: str, known: Sequence[float]) -> str:
+    """(rows, 1) -> (rows, 1): at which place it stands in `known`, -1 where it does not."""
+    same = graph.node("Equal", [part, graph.constant("known", np.array(known, np.float64)[None])])
+    counted = graph.node("Cast", [same], to=11)
+    weights = graph.constant("places", np.arange(1, len(known) + 1, dtype=np.float64)[:, None])
+    one = graph.constant("unknown", np.array(1, np.float64))
+    return graph.node("Sub", [graph.node("MatMul", [counted, weights]), one], name="place")
 
 
 def _nothing(graph: Nodes, data: str, targets: int, name: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from gateway.core.dtypes import Array
 from gateway.core.probes import Further, Probe
-from gateway.graph.ensemble import CATEGORY, MEMBER, ZERO, ZERO_MISSING, Ensemble, Tree
+from gateway.graph.ensemble import CATEGORY, KNOWN, MEMBER, ZERO, ZERO_MISSING, Ensemble, Tree
 
 MOST_ROWS = 48_000
 MOST_ELEMENTS = 1 << 24
@@ -80,14 +80,15 @@ class _Maker:
         pools: dict[int, list[float]] = {}
         for tree in ensemble.trees:
             for node in np.flatnonzero(tree.column >= 0).tolist():
-                pool = pools.setdefault(ensemble.column(int(tree.column[node])).feature, [])
+                column = ensemble.column(int(tree.column[node]))
+                pool = pools.setdefault(column.feature, [])
                 if tree.mode[node] == MEMBER:
-                    pool.extend(tree.members[node][:MEMBERS])
+                    pool.extend(column.value(member) for member in tree.members[node][:MEMBERS])
                 elif abs(float(tree.threshold[node])) < 1e30:
                     pool.append(float(tree.threshold[node]))
         self.pools = {feature: np.unique(np.array(pool or [0.0, 1.0])) for feature, pool in pools.items()}
         self.numbers = np.array(sorted(self.pools), np.int64)
-        categories = {column.feature for column in ensemble.extra if column.kind == CATEGORY}
+        categories = {column.feature for column in ensemble.extra if column.kind in (CATEGORY, KNOWN)}
         self.category = np.array([number in categories for number in self.numbers.tolist()], bool)
 
     def ask(self, step: int) -> dict[str, _Asked]:
@@ -112,7 +113,7 @@ class _Maker:
         column = self.ensemble.column(int(tree.column[node]))
         feature = column.feature
         if tree.mode[node] == MEMBER:
-            members = tree.members[node]
+            members = tuple(map(column.value, tree.members[node]))
             unseen = max(self.pools[feature].max(initial=0.0), max(members, default=0.0)) + UNSEEN
             others = self.random.choice(self.pools[feature], min(4, len(self.pools[feature])), replace=False)
             picked = members if len(members) <= MEMBERS else self.random.choice(members, MEMBERS, replace=False)
@@ -175,10 +176,11 @@ def _paths(tree: Tree, ensemble: Ensemble) -> Iterator[tuple[int, dict[int, _Sid
         if column < 0:
             continue
         yield node, sides
-        feature = ensemble.column(column).feature
+        asked = ensemble.column(column)
+        feature = asked.feature
         before = sides.get(feature, _Side())
         if tree.mode[node] == MEMBER:
-            members = tree.members[node]
+            members = tuple(map(asked.value, tree.members[node]))
             both = members if before.inside is None else tuple(m for m in before.inside if m in set(members))
             true = _Side(before.low, before.high, both or members, before.outside)
             false = _Side(before.low, before.high, before.inside, before.outside + members)

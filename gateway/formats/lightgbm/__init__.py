@@ -19,6 +19,7 @@ class LightGBM(Format):
     suffixes = (".txt", ".model", ".lgb")
     judges = ("trees", "base")
     data_only = True
+    revision = 2
 
     def match(self, source: Source) -> Match | None:
         return recognised(self, source)

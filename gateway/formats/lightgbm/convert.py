@@ -13,6 +13,7 @@ from gateway.core.signature import Signature, TensorSpec
 from gateway.formats import forest
 from gateway.formats.base import Conversion, Inspection, Match, Source
 from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, Answer
+from gateway.formats.lightgbm import linear
 from gateway.formats.lightgbm import model as models
 from gateway.formats.lightgbm.model import EACH, EXP, LOG1P_EXP, SIGMOID, SOFTMAX, SQUARE, Model
 from gateway.graph import thresholds
@@ -54,6 +55,8 @@ def _facts(model: Model) -> list[Fact]:
         Fact("objective", model.objective or "none: the sums themselves", "objective"),
         Fact("trees", f"{len(model.ensemble.trees)}, {'their mean' if model.average else 'their sum'}", "Tree="),
     ]
+    if model.linear:
+        facts.append(Fact("leaves", "linear models", "is_linear"))
     if model.names:
         facts.append(Fact("columns", forest.listed(model.names), "feature_names"))
     if model.categories:
@@ -72,7 +75,8 @@ def _answers(
 def answers_of(graph: GraphBuilder, features: str, model: Model, *, single: bool) -> dict[str, Answer]:
     """Every output that there is, by name; `single`: features are float32."""
     data = columns_of(graph, features, model.ensemble, single=single)
-    sums = emit(graph, data, model.ensemble)
+    leaves = model.linear
+    sums = linear.emit(graph, data, model.ensemble, leaves) if leaves else emit(graph, data, model.ensemble)
     if model.average:
         sums = graph.node("Div", [sums, graph.constant("rounds", np.array(model.average, np.float64))])
     many = (None, model.groups) if model.groups > 1 else (None,)

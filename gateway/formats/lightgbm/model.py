@@ -2,7 +2,7 @@
 
 Rule 1: a number goes left when it is <= the float64 threshold; a category when its bit is set, and nothing else.
 Rule 2: missing is per node: none (NaN is 0), zero (NaN, and what is nearly 0), NaN (NaN alone).
-Rule 3: leaves that are linear models are refused by name: nothing here computes them.
+Rule 3: leaves that are linear models stand beside their tree (linear.py); its own values are those for NaN.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.errors import ConversionError, CorruptModel
+from gateway.formats.lightgbm.linear import Linear, of_tree
 from gateway.graph.ensemble import CATEGORY, LE, MEMBER, ZERO_MISSING, Column, Doubles, Ensemble, Ints, Tree, checked
 
 IDENTITY, SQUARE, EXP, SIGMOID, SOFTMAX, EACH, LOG1P_EXP = (
@@ -43,6 +44,7 @@ class Model:
     average: int  # trees of a group whose mean is taken; 0: their sum
     ensemble: Ensemble
     names: tuple[str, ...]
+    linear: tuple[Linear, ...]  # of every tree, or of none
     recoded: bool  # categories were texts or other values: pandas_categorical
 
     @property
@@ -95,10 +97,15 @@ def _model(text: str, file: str) -> Model:
     if not math.isfinite(sigmoid):
         raise CorruptModel(f"{file} has sigmoid:{sigmoid}.")
     columns = _Columns(features)
-    trees = []
+    trees, linear = [], []
     for number, start in enumerate(starts):
         stop = starts[number + 1] if number + 1 < len(starts) else end
-        trees.append(_tree(_pairs(lines[start:stop]), columns, number % groups, f"{file}: tree {number}"))
+        pairs, where = _pairs(lines[start:stop]), f"{file}: tree {number}"
+        trees.append(_tree(pairs, columns, number % groups, where))
+        if int(pairs.get("is_linear", "0")):
+            linear.append(of_tree(pairs, int(pairs["num_leaves"]), features, where))
+    if linear and len(linear) != len(trees):
+        raise CorruptModel(f"{file} has linear models in the leaves of {len(linear)} of {len(trees)} trees.")
     extra = columns.extra()
     trees = [checked(tree, features + len(extra), f"{file}: tree {number}") for number, tree in enumerate(trees)]
     mean = any(line.strip() == "average_output" for line in lines[: starts[0] if starts else end])
@@ -112,6 +119,7 @@ def _model(text: str, file: str) -> Model:
         average=len(starts) // groups if mean else 0,
         ensemble=Ensemble(features, tuple(trees), groups, extra, snapped=True),
         names=tuple(head.get("feature_names", "").split()),
+        linear=tuple(linear),
         recoded=tail.partition(":")[2].strip() not in ("", "null", "[]"),
     )
 
@@ -150,11 +158,6 @@ def _tree(pairs: Mapping[str, str], columns: _Columns, target: int, where: str) 
     leaves = int(pairs["num_leaves"])
     if not 0 < leaves <= 1 << 24:
         raise CorruptModel(f"{where} says that it has {leaves} leaves.")
-    if int(pairs.get("is_linear", "0")):
-        raise ConversionError(
-            f"{where} has linear models in its leaves (linear_tree), which are not converted.",
-            hint="Train without linear_tree, or convert the model yourself.",
-        )
     inner = leaves - 1
     value = _numbers(pairs, "leaf_value", leaves, where)
     split = _whole(pairs, "split_feature", inner, where) if inner else np.zeros(0, np.int64)

@@ -34,6 +34,7 @@ class Sklearn(Format):
     targets = (ONNX, NATIVE)
     native = "trees"
     falls_back = True
+    revision = 2
 
     def match(self, source: Source) -> Match | None:
         """One file; or two, a vectorizer and the model behind it, which are opened as one pipeline."""

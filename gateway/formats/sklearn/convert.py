@@ -7,11 +7,10 @@ Rule 2: what can only be served by scikit-learn says why, and is refused where O
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gateway.core.artifact import NATIVE, Fact
 from gateway.core.hints import Hint
@@ -21,9 +20,10 @@ from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import ConversionError
 from gateway.formats import forest
 from gateway.formats.base import Conversion, Inspection, Match, Source
-from gateway.formats.forest import LABEL, LEAVES, PREDICTIONS, PROBABILITIES, Answer
+from gateway.formats.forest import LABEL, LEAVES, PREDICTIONS, PROBABILITIES, SCORES, Answer
+from gateway.formats.sklearn import columns, pickled, trees
 from gateway.formats.sklearn import inputs as taken
-from gateway.formats.sklearn import trees
+from gateway.formats.sklearn.answers import known, names, other, several
 from gateway.formats.sklearn.inputs import Inputs
 from gateway.formats.sklearn.load import Loaded
 from gateway.formats.sklearn.pipeline import opened
@@ -32,13 +32,12 @@ from gateway.graph.builder import GraphBuilder
 from gateway.graph.ensemble import DOMAINS, ML, Ensemble, columns_of, emit, emit_leaves
 
 OPSET = 18
-OTHERS = ("lightgbm", "xgboost")
 
 
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
     loaded = opened(source, match)
     inputs = taken.find(loaded.model, options, match.main)
-    answers = _known(loaded.model, inputs, match.main)
+    answers = known(loaded.model, inputs, match.main)
     outputs = tuple(
         TensorSpec(name, answers[own].dtype, answers[own].shape)
         for name, own in forest.chosen(answers, options, match.main)
@@ -73,7 +72,7 @@ def native(source: Source, match: Match, options: ModelOptions) -> Conversion:
     """The signature alone; the source is the artifact."""
     loaded = opened(source, match)
     inputs = taken.find(loaded.model, options, match.main)
-    answers = _known(loaded.model, inputs, match.main)
+    answers = known(loaded.model, inputs, match.main)
     outputs = tuple(
         TensorSpec(name, answers[own].dtype, answers[own].shape, tensor=own)
         for name, own in forest.chosen(answers, options, match.main)
@@ -91,7 +90,10 @@ def further(source: Source, match: Match, signature: Signature, seed: int) -> Fu
         return Further((), "thresholds of trees behind other steps were not probed" if inside else "")
     missing = not trees.is_trees(model) or trees.takes_missing(model)
     spec = signature.inputs[0]
-    return thresholds.further(direct, spec.name, spec.dtype, seed, missing=missing, infinite=False)
+    if len(signature.inputs) == 1:
+        return thresholds.further(direct, spec.name, spec.dtype, seed, missing=missing, infinite=False)
+    asked = thresholds.further(direct, spec.name, "float32", seed, missing=missing, infinite=False)
+    return columns.apart(asked, signature.inputs, trees.categories(model))
 
 
 def hints(source: Source, match: Match, signature: Signature) -> dict[str, Hint]:
@@ -111,16 +113,12 @@ def _direct(model: Any) -> Ensemble | None:
     if trees.is_trees(model):
         return trees.ensemble(model)
     if type(model).__module__.startswith("lightgbm"):
-        found: Ensemble = _lightgbm(model).ensemble
+        light: Ensemble = pickled.lightgbm(model).ensemble
+        return light
+    if type(model).__module__.startswith("xgboost"):
+        found: Ensemble = pickled.xgboost(model).ensemble
         return found
     return None
-
-
-def _lightgbm(model: Any) -> Any:
-    from gateway.formats.lightgbm import model as models
-
-    booster = getattr(model, "booster_", model)
-    return models.parse(booster.model_to_string(num_iteration=-1), type(model).__name__)
 
 
 def _trees(
@@ -128,86 +126,55 @@ def _trees(
 ) -> tuple[TensorSpec, ...]:
     """Without skl2onnx: what trees answer, with their leaves for who asks."""
     graph = GraphBuilder("sklearn", domains=DOMAINS)
-    spec = inputs.specs[0]
-    features = graph.input(spec.name, spec.dtype, spec.shape or (), spec.symbols)
-    known = dict(_known(model, inputs, file))
-    if type(model).__module__.startswith("lightgbm"):
-        from gateway.formats.lightgbm.convert import answers_of
-
-        made = answers_of(graph, features, _lightgbm(model), single=True)
+    features = columns.joined(graph, inputs, trees.categories(model) if trees.is_trees(model) else {})
+    described = known(model, inputs, file)
+    if other(model):
+        made = pickled.answers_of(graph, features, model)
         if LABEL in made and hasattr(model, "classes_"):
             place = made[LABEL].make
-            made[LABEL] = Answer(
-                lambda: trees.label(graph, place(), trees.classes_of(model)), known[LABEL].dtype, (None,)
-            )
+            made[LABEL] = _as(described[LABEL], lambda: trees.label(graph, place(), trees.classes_of(model)))
         return forest.finish(graph, made, options, file, out)
     data = columns_of(graph, features, direct)
-    found, best = trees.behind(graph, emit(graph, data, direct), model, len(direct.trees))
-    answers: dict[str, Answer] = {}
-    if PROBABILITIES in known:
-        answers[PROBABILITIES] = _as(known[PROBABILITIES], lambda: graph.node("Cast", [found], name="shares", to=1))
-    if LABEL in known:
-        answers[LABEL] = _as(known[LABEL], lambda: trees.label(graph, best, trees.classes_of(model)))
-    if PREDICTIONS in known:
-        width = direct.targets
-        answers[PREDICTIONS] = _as(known[PREDICTIONS], lambda: forest.single(graph, found, width, "answers"))
-    if LEAVES in known:
-        answers[LEAVES] = _as(known[LEAVES], lambda: emit_leaves(graph, data, direct))
+    sums = emit(graph, data, direct)
+    makes = _of_outputs(graph, sums, model, len(direct.trees)) if _many(model) else _of_one(graph, sums, model, direct)
+    makes[LEAVES] = lambda: emit_leaves(graph, data, direct)
+    answers = {name: _as(answer, makes[name]) for name, answer in described.items() if name in makes}
     return forest.finish(graph, answers, options, file, out)
 
 
-def _as(answer: Answer, make: Any) -> Answer:
+def _many(model: Any) -> bool:
+    return hasattr(model, "classes_") and several(model) > 0
+
+
+def _of_one(graph: GraphBuilder, sums: str, model: Any, direct: Ensemble) -> dict[str, Callable[[], str]]:
+    found, best = trees.behind(graph, sums, model, len(direct.trees))
+    if type(model).__name__ in trees.ISOLATION:
+        return {LABEL: lambda: best, SCORES: lambda: forest.single(graph, found, 1, "scores_float32")}
+    return {
+        PROBABILITIES: lambda: graph.node("Cast", [found], name="shares", to=1),
+        LABEL: lambda: trees.label(graph, best, trees.classes_of(model)),
+        PREDICTIONS: lambda: forest.single(graph, found, direct.targets, "answers"),
+    }
+
+
+def _of_outputs(graph: GraphBuilder, sums: str, model: Any, count: int) -> dict[str, Callable[[], str]]:
+    """Of a tree or forest that answers several questions at once."""
+    shares = trees.of_outputs(graph, sums, model, count)
+    makes: dict[str, Callable[[], str]] = {
+        f"{PROBABILITIES}_{place}": partial(graph.node, "Cast", [share], name="shares", to=1)
+        for place, share in enumerate(shares)
+    }
+    return makes | {LABEL: lambda: trees.labels(graph, shares, model.classes_)}
+
+
+def _as(answer: Answer, make: Callable[[], str]) -> Answer:
     return Answer(make, answer.dtype, answer.shape, answer.usual)
-
-
-def _nothing() -> str:
-    raise AssertionError("an output that is only described")
-
-
-def _known(model: Any, inputs: Inputs, file: str) -> Mapping[str, Answer]:
-    """Outputs that there are, described."""
-    from sklearn.base import is_classifier, is_regressor
-
-    found: dict[str, Answer] = {}
-    if is_classifier(model):
-        classes = trees.classes_of(model)
-        if hasattr(model, "predict_proba"):
-            found[PROBABILITIES] = Answer(_nothing, "float32", (None, len(classes)))
-        found[LABEL] = Answer(_nothing, "string" if classes.dtype == object else "int64", (None,))
-    elif is_regressor(model) or type(model).__module__.startswith(OTHERS):
-        width = _width(model, inputs)
-        found[PREDICTIONS] = Answer(_nothing, "float32", (None,) if width is None else (None, width))
-    else:
-        found[LABEL] = Answer(_nothing, "int64", (None,))
-    direct = trees.is_trees(model) and type(model).__name__ not in trees.HISTOGRAM
-    if direct or type(model).__module__.startswith("lightgbm"):
-        found[LEAVES] = Answer(_nothing, "int64", (None, None if not direct else _count(model)), False)
-    return found
-
-
-def _count(model: Any) -> int:
-    return len(trees.ensemble(model).trees)
-
-
-def _width(model: Any, inputs: Inputs) -> int | None:
-    """The second size of what it predicts; None for one number a row."""
-    if inputs.own != (forest.FEATURES,):
-        return None
-    shape = inputs.specs[0].shape or ()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = np.asarray(model.predict(np.zeros((1, int(shape[1] or 1)), np.float32)))
-        except Exception:  # noqa: BLE001  the judge says it in its own words
-            return None
-    return None if found.ndim == 1 else int(found.shape[1])
 
 
 def _labels(model: Any, outputs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     """Names of the classes, where the first output is what they are probabilities of."""
-    if not hasattr(model, "classes_") or not outputs or len(outputs[0].shape or ()) != 2:
-        return ()
-    return tuple(str(name) for name in np.asarray(model.classes_).tolist())
+    shape = outputs[0].shape or () if outputs else ()
+    return names(model, shape[1] or 0) if len(shape) == 2 and outputs[0].dtype == "float32" else ()
 
 
 def _by_skl2onnx(model: Any, inputs: Inputs, options: ModelOptions, file: str, out: Path) -> tuple[TensorSpec, ...]:
@@ -219,17 +186,24 @@ def _by_skl2onnx(model: Any, inputs: Inputs, options: ModelOptions, file: str, o
     from gateway.formats.sklearn.rewrite import finished
 
     register()
-    known = _known(model, inputs, file)
+    if _many(model):
+        raise ConversionError(f"{file}: {type(_last(model)).__name__} of {several(model)} outputs is not converted.")
+    described = known(model, inputs, file)
     types = {"float32": FloatTensorType, "string": StringTensorType}
     kinds = [
         (own, types[spec.dtype](list(spec.shape or ()))) for own, spec in zip(inputs.own, inputs.specs, strict=True)
     ]
+    chosen = forest.chosen(described, options, file)
+    if {PROBABILITIES, SCORES} <= {own for _, own in chosen}:
+        raise ConversionError(f"{file}: skl2onnx makes either {PROBABILITIES} or {SCORES} of it.")
     last = _last(model)
     settings: dict[Any, Any] = {}
     if type(last).__name__ == "LinearSVC":
         settings[type(last)] = {"raw_scores": False}  # else skl2onnx gives it an option that it refuses
-    elif LABEL in known and hasattr(model, "predict_proba"):
+    elif LABEL in described and hasattr(model, "classes_"):
         settings[id(model)] = {"zipmap": False}
+        if SCORES in {own for _, own in chosen}:
+            settings.setdefault(id(last), {})["raw_scores"] = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -243,8 +217,7 @@ def _by_skl2onnx(model: Any, inputs: Inputs, options: ModelOptions, file: str, o
             raise ConversionError(
                 f"{file}: skl2onnx does not convert it: {type(error).__name__}: {(lines or [''])[0][:200].rstrip('.')}."
             ) from None
-    chosen = forest.chosen(known, options, file)
-    return finished(made, inputs, known, chosen, out)
+    return finished(made, inputs, described, chosen, out)
 
 
 def _facts(loaded: Loaded, match: Match) -> list[Fact]:

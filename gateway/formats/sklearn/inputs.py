@@ -46,7 +46,12 @@ def find(model: Any, options: ModelOptions, file: str) -> Inputs:
     if type(first).__name__ in VECTORIZERS:
         specs: list[tuple[str, str, tuple[int | None, ...]]] = [(TEXT, "string", (None,))]
     else:
-        count = int(getattr(model, "n_features_in_", 0) or getattr(first, "n_features_in_", 0) or len(names))
+        count = int(
+            _of_booster(model)
+            or getattr(model, "n_features_in_", 0)
+            or getattr(first, "n_features_in_", 0)
+            or len(names)
+        )
         if count <= 0:
             raise ConversionError(
                 f"{file}: {type(model).__name__} does not say how many features it takes; it was not fitted, or by a "
@@ -60,6 +65,13 @@ def find(model: Any, options: ModelOptions, file: str) -> Inputs:
         else:
             specs = [(FEATURES, "float32", (None, count))]
     return _chosen(specs, options, bool(names), file)
+
+
+def _of_booster(model: Any) -> int:
+    """Columns of a Booster of LightGBM or XGBoost; 0 for anything else."""
+    if type(model).__name__ != "Booster":
+        return 0
+    return int(model.num_feature() if type(model).__module__.startswith("lightgbm") else model.num_features())
 
 
 def _chosen(
@@ -94,6 +106,8 @@ def _first(model: Any) -> Any:
             model = model.steps[0][1]
         elif hasattr(model, "best_estimator_"):
             model = model.best_estimator_
+        elif type(model).__name__.startswith("HistGradientBoosting") and getattr(model, "_preprocessor", None):
+            model = model._preprocessor  # of categories
         else:
             break
     return model

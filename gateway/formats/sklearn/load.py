@@ -40,6 +40,7 @@ FURTHER = {  # imported in the second pass only
     ("sklearn.neighbors._kd_tree", "newObj"), ("sklearn.neighbors._ball_tree", "newObj"),
     ("sklearn.metrics._dist_metrics", "newObj"), ("sklearn.neighbors._dist_metrics", "newObj"),
     ("sklearn.neighbors.kd_tree", "newObj"), ("sklearn.neighbors.ball_tree", "newObj"),
+    ("functools", "partial"), ("sklearn.utils.validation", "check_array"),  # of HistGradientBoosting with categories
     ("sklearn._loss.link", "Interval"), ("numpy", "float64"), ("numpy", "float32"), ("numpy", "int64"),
     ("numpy", "int32"), ("numpy", "bool_"), ("numpy", "str_"), ("numpy", "uint8"),
 }  # fmt: skip

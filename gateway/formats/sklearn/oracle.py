@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +12,9 @@ from gateway.core.dtypes import Array, Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature
 from gateway.formats.base import Match, Oracle, Source
-from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, own_names
+from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, SCORES, own_names
 from gateway.formats.sklearn import inputs as taken
+from gateway.formats.sklearn import pickled
 from gateway.formats.sklearn.pipeline import opened
 
 
@@ -33,7 +36,16 @@ class SklearnOracle(Oracle):
             if type(self._model).__module__.startswith(package):
                 self.name = f"{'LightGBM' if package == 'lightgbm' else 'XGBoost'} {__import__(package).__version__}"
 
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._booster: Oracle | None = None
+        if pickled.is_booster(self._model):
+            self._folder = tempfile.TemporaryDirectory()
+            self._booster = pickled.oracle(self._model, Path(self._folder.name), signature, options)
+            self.name = self._booster.name
+
     def run(self, inputs: Tensors) -> Tensors:
+        if self._booster is not None:
+            return self._booster.run(inputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             x = taken.as_taken(self._inputs, inputs)
@@ -41,10 +53,16 @@ class SklearnOracle(Oracle):
 
     def _answer(self, name: str, tensor: str, dtype: str, x: object) -> Array:
         own = self._own[name]
-        own = own if own in (LABEL, PROBABILITIES, PREDICTIONS, MARGINS, LEAVES) else tensor
+        base, _, place = own.partition("_")
+        if base not in (LABEL, PROBABILITIES, PREDICTIONS, MARGINS, LEAVES, SCORES):
+            own = tensor
+            base, _, place = own.partition("_")
         model = self._model
-        if own == PROBABILITIES:
-            return np.asarray(model.predict_proba(x), np.float32)
+        if base == PROBABILITIES:
+            shares = model.predict_proba(x)
+            return np.asarray(shares[int(place)] if place else shares, np.float32)
+        if own == SCORES:
+            return np.asarray(model.decision_function(x), np.float32)
         if own == LEAVES:
             if type(model).__module__.startswith("lightgbm"):
                 return np.asarray(model.predict(x, pred_leaf=True), np.int64)
@@ -53,6 +71,6 @@ class SklearnOracle(Oracle):
         found = np.asarray(model.predict(x))
         if own == LABEL:
             if dtype == "string":
-                return np.array([str(item) for item in found.tolist()], object)
+                return np.array([str(item) for item in found.reshape(-1).tolist()], object).reshape(found.shape)
             return found.astype(np.int64)
         return found.astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from gateway.core.dtypes import dtype
 from gateway.core.signature import TensorSpec
 from gateway.errors import ConversionError
-from gateway.formats.forest import LABEL, PROBABILITIES, Answer
+from gateway.formats.forest import LABEL, PROBABILITIES, SCORES, Answer
 from gateway.formats.sklearn.inputs import Inputs
 from gateway.graph.ensemble import ML, ML_OPSET
 
@@ -41,8 +41,10 @@ def finished(
         shape = np.array([-1] if len(answer.shape) == 1 else [-1, *(size or 0 for size in answer.shape[1:])], np.int64)
         graph.initializer.append(numpy_helper.from_array(shape, f"{name}_shape"))
         last = tensor
+        if own == SCORES and len(answer.shape) == 1 and LABEL in known:
+            last = _second(graph, tensor, f"{name}_second")
         if answer.dtype != "string":
-            graph.node.append(helper.make_node("Cast", [tensor], [f"{name}_cast"], to=dtype(answer.dtype).onnx))
+            graph.node.append(helper.make_node("Cast", [last], [f"{name}_cast"], to=dtype(answer.dtype).onnx))
             last = f"{name}_cast"
         graph.node.append(helper.make_node("Reshape", [last, f"{name}_shape"], [name], name=f"{name}_shown"))
         sizes = ["batch" if size is None else size for size in answer.shape]
@@ -61,10 +63,19 @@ def finished(
     return tuple(specs)
 
 
+def _second(graph: Any, tensor: str, name: str) -> str:
+    """The last column of scores: of two classes skl2onnx often gives both, where scikit-learn gives the second."""
+    from onnx import helper, numpy_helper
+
+    graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), f"{name}_place"))
+    graph.node.append(helper.make_node("Gather", [tensor, f"{name}_place"], [name], name=name, axis=1))
+    return name
+
+
 def _places(names: Sequence[str], known: Mapping[str, Answer]) -> dict[str, int]:
     """skl2onnx answers the label first, then the probabilities or scores."""
     if LABEL in known:
-        return {LABEL: 0, PROBABILITIES: 1}
+        return {LABEL: 0, PROBABILITIES: 1, SCORES: 1}
     return dict.fromkeys(known, 0)
 
 

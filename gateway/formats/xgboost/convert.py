@@ -1,7 +1,12 @@
-"""XGBoost to ONNX: the trees in float64, the objective's answer behind them."""
+"""XGBoost to ONNX: the trees in float64, the objective's answer behind them.
+
+Rule 1: a base margin is data, no part of a model: where [[inputs]] names `base_margin` it is a second input, and
+        takes the place of the base score, as in XGBoost.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ from gateway.core.artifact import Fact
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import Further
 from gateway.core.signature import Signature, TensorSpec
+from gateway.errors import ConversionError
 from gateway.formats import forest
 from gateway.formats.base import Conversion, Inspection, Match, Source
 from gateway.formats.forest import LABEL, LEAVES, MARGINS, PREDICTIONS, PROBABILITIES, Answer
@@ -21,25 +27,26 @@ from gateway.graph.ensemble import DOMAINS, columns_of, emit, emit_leaves
 
 LARGEST = 88.7  # XGBoost: e to more than this is not taken
 HALF = np.array(0.5, np.float32)
+BASE_MARGIN = "base_margin"
 
 
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
     model = models.read(source.path(match.main))
     graph = GraphBuilder("xgboost", domains=DOMAINS)
-    inputs, answers = _answers(graph, model, options, match.main)
+    inputs, answers = _asked(graph, model, options, match.main)
     outputs = tuple(
         TensorSpec(name, answers[own].dtype, answers[own].shape)
         for name, own in forest.chosen(answers, options, match.main)
     )
     counts = {f"{model.booster} tree": len(model.ensemble.trees), model.objective: 1}
-    return Inspection((inputs,), outputs, {name: n for name, n in counts.items() if n}, tuple(_facts(model)))
+    return Inspection(inputs, outputs, {name: n for name, n in counts.items() if n}, tuple(_facts(model)))
 
 
 def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> Conversion:
     """Errors: CorruptModel, ConversionError."""
     model = models.read(source.path(match.main))
     graph = GraphBuilder("xgboost", domains=DOMAINS)
-    inputs, answers = _answers(graph, model, options, match.main)
+    inputs, answers = _asked(graph, model, options, match.main)
     outputs = forest.finish(graph, answers, options, match.main, out)
     warnings = []
     if "best_iteration" in model.attributes:
@@ -50,13 +57,14 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
         )
     if model.recoded:
         warnings.append("categories were texts in training; they are sent as their numbers, in the file's order")
-    return Conversion("onnx", (Signature((inputs,), outputs),), tuple(_facts(model)), tuple(warnings))
+    return Conversion("onnx", (Signature(inputs, outputs),), tuple(_facts(model)), tuple(warnings))
 
 
 def further(source: Source, match: Match, signature: Signature, seed: int) -> Further:
     model = models.read(source.path(match.main))
     spec = signature.inputs[0]
-    return thresholds.further(model.ensemble, spec.name, spec.dtype, seed, missing=True, infinite=False)
+    asked = thresholds.further(model.ensemble, spec.name, spec.dtype, seed, missing=True, infinite=False)
+    return forest.beside(asked, signature.inputs[1:], seed)
 
 
 def _facts(model: Model) -> list[Fact]:
@@ -73,14 +81,37 @@ def _facts(model: Model) -> list[Fact]:
     return facts
 
 
-def _answers(
+def _asked(
     graph: GraphBuilder, model: Model, options: ModelOptions, file: str
-) -> tuple[TensorSpec, dict[str, Answer]]:
-    spec = forest.input_spec(options, model.features, file, ("float32",))
+) -> tuple[tuple[TensorSpec, ...], dict[str, Answer]]:
+    wish = next((option for option in options.inputs if option.own_name == BASE_MARGIN), None)
+    others = replace(options, inputs=tuple(option for option in options.inputs if option is not wish))
+    spec = forest.input_spec(others, model.features, file, ("float32",))
     features = graph.input(spec.name, spec.dtype, spec.shape or (), spec.symbols)
+    if wish is None:
+        return (spec,), answers_of(graph, features, model)
+    shape = (None, model.groups) if model.groups > 1 else (None,)
+    if wish.dtype not in ("", "float32") or wish.shape not in (None, shape):
+        expected = "[?]" if model.groups == 1 else f"[?, {model.groups}]"
+        raise ConversionError(
+            f"{file}: {BASE_MARGIN} is asked for as {wish.dtype or 'float32'}{list(wish.shape or shape)}; expected "
+            f"float32{expected}.",
+            hint="Change [[inputs]] in model.toml or --input.",
+        )
+    given = TensorSpec(wish.name, "float32", shape, symbols=("batch", "")[: len(shape)])
+    margin = graph.input(given.name, given.dtype, shape, given.symbols)
+    return (spec, given), answers_of(graph, features, model, margin)
+
+
+def answers_of(graph: GraphBuilder, features: str, model: Model, margin: str = "") -> dict[str, Answer]:
+    """Every output that there is, by name. `margin`: float32 (rows) or (rows, groups), instead of the base score."""
     data = columns_of(graph, features, model.ensemble)
     sums = _linear(graph, features, model) if model.weights is not None else emit(graph, data, model.ensemble)
-    margins = graph.node("Add", [sums, graph.constant("base_score", model.base[None])], name="margins_float64")
+    base = graph.constant("base_score", model.base[None])
+    if margin:
+        rows = graph.constant("margin_shape", np.array([-1, model.groups], np.int64))
+        base = graph.node("Reshape", [graph.node("Cast", [margin], to=11), rows], name="base_margin_float64")
+    margins = graph.node("Add", [sums, base], name="margins_float64")
     many = (None, model.groups) if model.groups > 1 else (None,)
     answers = _of_objective(graph, model, margins, many)
     answers[MARGINS] = Answer(
@@ -89,7 +120,7 @@ def _answers(
     if model.ensemble.trees:
         width = len(model.ensemble.trees)
         answers[LEAVES] = Answer(lambda: emit_leaves(graph, data, model.ensemble), "int64", (None, width), False)
-    return spec, answers
+    return answers
 
 
 def _of_objective(graph: GraphBuilder, model: Model, margins: str, many: tuple[int | None, ...]) -> dict[str, Answer]:

@@ -90,11 +90,16 @@ def document(path: Path) -> tuple[dict[str, Any], bool]:
 def read(path: Path) -> Model:
     """Errors: CorruptModel, ConversionError."""
     found, old = document(path)
+    return of_document(found, path.name, old=old)
+
+
+def of_document(found: Mapping[str, Any], file: str, *, old: bool = False) -> Model:
+    """Errors: CorruptModel, ConversionError."""
     try:
-        return _model(found, old, path.name)
+        return _model(found, old, file)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise CorruptModel(
-            f"{path.name} is not as XGBoost writes it: {type(error).__name__}: {error}.",
+            f"{file} is not as XGBoost writes it: {type(error).__name__}: {error}.",
             hint="Save the model again with model.save_model('model.ubj').",
         ) from None
 

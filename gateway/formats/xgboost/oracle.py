@@ -45,10 +45,12 @@ class XGBoostOracle(Oracle):
         self._kinds = [str(kind) for kind in learner.get("feature_types") or ()] or None
 
     def run(self, inputs: Tensors) -> Tensors:
-        (features,) = inputs.values()
+        features, *margin = (inputs[spec.name] for spec in self._signature.inputs)
         # Names are left out on both sides; kinds are needed to let numbers of categories in.
         self._booster.feature_types = self._kinds
         data = self._xgb.DMatrix(features, feature_types=self._kinds, enable_categorical=True, nthread=1)
+        if margin:
+            data.set_base_margin(margin[0])
         return {spec.name: self._answer(self._own[spec.name], data) for spec in self._signature.outputs}
 
     def _answer(self, name: str, data: Any) -> Array:

@@ -39,12 +39,25 @@ def judge(job: Any) -> dict[str, Any]:
     return answers
 
 
-def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+def write(job: Any) -> dict[str, Any]:
+    """`rows`: name -> {"make", "arguments", "file", "folder"}: the model's files in that folder, and nothing else."""
+    for row in job.arguments["rows"].values():
+        folder = Path(row["folder"])
+        folder.mkdir()
+        _made(row, folder)
+    return {}
+
+
+def _made(row: dict[str, Any], folder: Path) -> None:
     if row["file"]:
-        shutil.copyfile(row["file"], folder / "source" / Path(row["file"]).name)
+        shutil.copyfile(row["file"], folder / Path(row["file"]).name)
     else:
         module, _, function = row["make"].partition(":")
-        getattr(importlib.import_module(module), function)(folder / "source", **row["arguments"])
+        getattr(importlib.import_module(module), function)(folder, **row["arguments"])
+
+
+def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    _made(row, folder / "source")
     names = tuple(sorted(p.relative_to(folder / "source").as_posix() for p in (folder / "source").rglob("*")))
     source = Source(folder / "source", names)
     fmt = all_formats()[row["format"]]
@@ -52,7 +65,7 @@ def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     assert match is not None, f"{fmt.name} does not know {names}"
     options = ModelOptions(
         inputs=tuple(TensorOption(*each) for each in row["inputs"]),
-        outputs=tuple(TensorOption(output) for output in row["outputs"]),
+        outputs=tuple(TensorOption(*output.split("=")) for output in row["outputs"]),
     )
     conversion = fmt.convert(source, match, options, "onnx", folder / "made")
     signature = conversion.signatures[0]
@@ -71,8 +84,9 @@ def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
         except Exception as error:
             refused.append([probe.kind, f"{type(error).__name__}: {error}"[:300]])
             continue
-        assert {o: (a.dtype, a.ndim) for o, a in outputs.items()} == {
-            s.name: (np.dtype(object if s.dtype == "string" else s.dtype), len(s.shape or ()))
+        rows = len(next(iter(probe.inputs.values())))
+        assert {o: (a.dtype, a.shape) for o, a in outputs.items()} == {
+            s.name: (np.dtype(object if s.dtype == "string" else s.dtype), (rows, *(s.shape or ())[1:]))
             for s in signature.outputs
         }
         wire.save(folder / f"{place}.inputs", probe.inputs)
@@ -97,24 +111,32 @@ def _as_text(array: Any) -> Any:
 
 
 def run(job: Any) -> dict[str, Any]:
-    """`folders`: name -> {"folder", "cases"} -> name -> {"error": ""}; answers beside the judge's, as N.served."""
+    """`folders`: name -> {"folder", "cases"} -> name -> {"failed"}, or answers beside the judge's, as N.served."""
+    answers = {}
+    for number, (name, row) in enumerate(job.arguments["folders"].items()):
+        served = job.out / str(number)
+        try:
+            answers[name] = {"served": str(served), "seconds": _ran(row, served)}
+        except Exception:
+            answers[name] = {"failed": traceback.format_exc()}
+    return answers
+
+
+def _ran(row: dict[str, Any], served: Path) -> float:
     import onnx
     import onnxruntime
 
-    answers = {}
-    for number, (name, row) in enumerate(job.arguments["folders"].items()):
-        folder = Path(row["folder"])
-        model = onnx.load(str(folder / "made" / "model.onnx"))
-        onnx.checker.check_model(model)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        started = time.monotonic()
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        for _, place in row["cases"]:
-            given = wire.load(folder / f"{place}.inputs")
-            found = session.run(names, {name: _as_text(array) for name, array in given.items()})
-            wire.save(job.out / f"{number}.{place}", dict(zip(names, map(np.asarray, found), strict=True)))
-        answers[name] = {"served": str(job.out / str(number)), "seconds": time.monotonic() - started}
-    return answers
+    folder = Path(row["folder"])
+    model = onnx.load(str(folder / "made" / "model.onnx"))
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    started = time.monotonic()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    for _, place in row["cases"]:
+        given = wire.load(folder / f"{place}.inputs")
+        found = session.run(names, {name: _as_text(array) for name, array in given.items()})
+        wire.save(served.with_name(f"{served.name}.{place}"), dict(zip(names, map(np.asarray, found), strict=True)))
+    return time.monotonic() - started

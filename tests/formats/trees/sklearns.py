@@ -42,7 +42,7 @@ def fit(
     """An estimator over the table. `texts`: classes are strings. `scaled`: behind a StandardScaler."""
     data = table(rows, missing=missing)
     y = data[target]
-    y = np.array(["low", "middle", "high", "top"])[y] if texts else y
+    y = np.array(["low", "middle", "high", "top", *"456789", "ten"])[y] if texts else y
     model = made(kind, **parameters)
     if scaled:
         from sklearn.pipeline import make_pipeline
@@ -50,6 +50,42 @@ def fit(
 
         model = make_pipeline(StandardScaler(), model)
     save(folder, model.fit(data["x"], y), file)
+
+
+def histogram(
+    folder: Path, *, kind: str = "ensemble:HistGradientBoostingClassifier", target: str = "classes",
+    frame: bool = False, **parameters: Any,
+) -> None:  # fmt: skip
+    """Histogram boosting with categories: numbers (a NaN among them), or, in a `frame`, strings."""
+    import pandas
+
+    random = np.random.default_rng(6)
+    data = table(600, missing=0.1)
+    x, y = data["x"], data[target]
+    few, many = random.integers(0, 3, len(x)), random.integers(0, 40, len(x))
+    y = y + (np.isin(many, [1, 4, 7, 22, 39]) ^ (few == 1))
+    if frame:
+        towns = np.array([f"town {number}" for number in range(40)])
+        x = pandas.DataFrame({
+            "size": x[:, 0], "town": pandas.Categorical(towns[many]), "weight": x[:, 1],
+            "colour": pandas.Categorical(np.array(["red", "green", "blue"])[few]),
+        })  # fmt: skip
+    else:
+        x[:, 1], x[:, 4] = many * 2.5 - 20, np.where(few == 2, np.nan, few)
+        parameters["categorical_features"] = [1, 4]
+    save(folder, made(kind, max_iter=6, max_leaf_nodes=12, **parameters).fit(x, y), "m.joblib")
+
+
+def gradient(folder: Path, *, kind: str = "XGBClassifier", target: str = "classes", **parameters: Any) -> None:
+    """An estimator of XGBoost in a pickle; `kind` Booster: what is inside of it."""
+    import xgboost
+
+    data = table(missing=0.1)
+    settings = {"n_estimators": 12, "max_depth": 3, "n_jobs": 1} | parameters
+    model = getattr(xgboost, "XGBClassifier" if kind == "Booster" else kind)(**settings)
+    named = {"eval_set": [(data["x"][:60], data[target][:60][::-1])], "verbose": False}
+    model.fit(data["x"], data[target], **(named if "early_stopping_rounds" in settings else {}))
+    save(folder, model.get_booster() if kind == "Booster" else model, "m.pkl")
 
 
 def boosted(folder: Path, *, file: str = "m.joblib", texts: bool = True) -> None:

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 class Row:
     """A model that `make` (module:function below tests.formats.trees) writes, or a `file` below this folder.
 
-    `refused`: kinds of calls that the library itself refuses. `error`: what the converter has to say. `slow`: not in
-    `make test`.
+    `outputs`: "margins", or "sum=margins" for another name. `refused`: kinds of calls that the library itself refuses.
+    `error`: what the converter has to say. `slow`: not in `make test`.
     """
 
     make: str = ""
@@ -44,6 +44,18 @@ def params(rows: Mapping[str, Row]) -> list[Any]:
     return [pytest.param(name, marks=[pytest.mark.slow] if row.slow else []) for name, row in rows.items()]
 
 
+def told(form: str, row: Row) -> dict[str, Any]:
+    """A row of a format, for a child."""
+    return {
+        "make": f"tests.formats.trees.{row.make}" if row.make else "",
+        "arguments": dict(row.arguments),
+        "file": str(HERE / row.file) if row.file else "",
+        "outputs": list(row.outputs),
+        "inputs": [list(each) for each in row.inputs],
+        "format": form,
+    }
+
+
 def run_table(rows: Mapping[str, tuple[str, Row]]) -> dict[str, dict[str, Any]]:
     """What was found of each row, given with its format; "served" and "folder" hold the answers.
 
@@ -51,18 +63,8 @@ def run_table(rows: Mapping[str, tuple[str, Row]]) -> dict[str, dict[str, Any]]:
     """
     environment("trees")
     base_python()
-    told = {
-        name: {
-            "make": f"tests.formats.trees.{row.make}" if row.make else "",
-            "arguments": dict(row.arguments),
-            "file": str(HERE / row.file) if row.file else "",
-            "outputs": list(row.outputs),
-            "inputs": [list(each) for each in row.inputs],
-            "format": form,
-        }
-        for name, (form, row) in rows.items()
-    }
-    found: dict[str, dict[str, Any]] = run_child("tests.formats.trees.child:judge", {"rows": told}, "trees").value
+    asked = {name: told(form, row) for name, (form, row) in rows.items()}
+    found: dict[str, dict[str, Any]] = run_child("tests.formats.trees.child:judge", {"rows": asked}, "trees").value
     good = {name: each for name, each in found.items() if "folder" in each}
     folders = {name: {"folder": each["folder"], "cases": each["cases"]} for name, each in good.items()}
     ran = run_child("tests.formats.trees.child:run", {"folders": folders}, "base").value
@@ -75,6 +77,7 @@ def check(row: Row, found: Mapping[str, Any]) -> tuple[int, int]:
         assert row.error in found.get("message", ""), found
         return 0, 0
     assert "folder" in found, found["message"]
+    assert "failed" not in found, found["failed"]
     assert {kind for kind, _ in found["refused"]} == set(row.refused), found["refused"]
     if row.warning:
         assert any(row.warning in said for said in found["warnings"]), found["warnings"]

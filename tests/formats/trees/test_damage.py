@@ -164,7 +164,27 @@ def test_lightgbm(tmp_path: Path) -> None:
 
 
 LIGHT_REFUSED = {
-    "linear leaves": ("is_linear=0", "is_linear=1", "linear models in its leaves"),
+    "linear leaves without constants": ("is_linear=0", "is_linear=1", "it lacks 'leaf_const'"),
+    "linear leaves of one tree alone": (
+        "is_linear=0",
+        "is_linear=1\nleaf_const=1 2 3\nnum_features=0 0 0",
+        "in the leaves of 1 of 2 trees",
+    ),
+    "a leaf without a slope": (
+        "is_linear=0",
+        "is_linear=1\nleaf_const=1 2 3\nnum_features=0 1 0\nleaf_features=0",
+        "0 slopes for 1 features",
+    ),
+    "a slope of a feature that is not there": (
+        "is_linear=0",
+        "is_linear=1\nleaf_const=1 2 3\nnum_features=0 1 0\nleaf_features=3\nleaf_coeff=1",
+        "1 slopes",
+    ),
+    "linear leaves for other leaves": (
+        "is_linear=0",
+        "is_linear=1\nleaf_const=1 2 3\nnum_features=0 1",
+        "linear models for 2 of 3 leaves",
+    ),
     "cut short": ("end of trees", "", "is cut short"),
     "a tree too few": ("tree_sizes=10 10", "tree_sizes=10 10 10", "is cut short: 2 of 3 trees"),
     "another objective": ("objective=binary", "objective=mine", "the objective 'mine'"),

@@ -46,7 +46,18 @@ ROWS = {
     "float64 inputs, as LightGBM takes them": Row(
         TRAIN, {}, outputs=ALL, inputs=(("features", "", "float64"),)
     ),
-    "linear leaves are refused by name": Row(TRAIN, {"linear_tree": True}, error="linear models in its leaves"),
+    "linear leaves: their values where a feature is NaN": Row(TRAIN, {"linear_tree": True}, outputs=ALL),
+    "linear leaves of classes, over many groups": Row(
+        TRAIN,
+        {"linear_tree": True, "objective": "multiclass", "num_class": 4, "target": "classes", "rounds": 60},
+        outputs=CLASSES, slow=True,
+    ),
+    "linear leaves and categories": Row(TRAIN, {"linear_tree": True, "categories": True}, outputs=ALL, slow=True),
+    "what is usual": Row(TRAIN, {"objective": "binary", "target": "binary"}),
+    "trees that are a leaf alone": Row(TRAIN, {"min_data_in_leaf": 400}, outputs=ALL),
+    "outputs under other names": Row(
+        TRAIN, {}, outputs=("sum=margins", "answer=predictions", "predictions=leaves"), slow=True
+    ),
 }  # fmt: skip
 
 

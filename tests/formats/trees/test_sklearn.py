@@ -62,6 +62,45 @@ ROWS = {
     "histogram boosting, poisson": trees(
         "ensemble:HistGradientBoostingRegressor", ("predictions",), max_iter=8, target="counts", loss="poisson"
     ),
+    "histogram boosting, categories of numbers: unseen ones and NaN": Row(
+        "sklearns:histogram", {}, outputs=("probabilities", "label")
+    ),
+    "histogram boosting of numbers, categories are strings in columns": Row(
+        "sklearns:histogram",
+        {"kind": "ensemble:HistGradientBoostingRegressor", "target": "y", "frame": True}, outputs=("predictions",),
+    ),
+    "isolation forest: label and scores": trees(
+        "ensemble:IsolationForest", ("label", "scores"), n_estimators=10, max_samples=64
+    ),
+    "isolation forest over some of the columns, with a share of outliers": trees(
+        "ensemble:IsolationForest", ("label", "scores"), n_estimators=10, max_features=0.5, contamination=0.13
+    ),
+    "random forest of two questions": trees(
+        "ensemble:RandomForestClassifier", ("probabilities_0", "probabilities_1", "label"), n_estimators=6,
+        max_depth=5, target="pair",
+    ),
+    "decision tree of two questions, classes are strings": trees(
+        "tree:DecisionTreeClassifier", ("label", "probabilities_1"), max_depth=5, target="pair", texts=True
+    ),
+    "extra trees of two questions of yes and no": trees(
+        "ensemble:ExtraTreesClassifier", ("probabilities_0", "probabilities_1", "label"), n_estimators=6,
+        max_depth=5, target="both",
+    ),
+    "several labels of a network are not ONNX": Row(
+        FIT, {"kind": "neural_network:MLPClassifier", "target": "both", "max_iter": 20}, error="of 2 outputs is not"
+    ),
+    "XGBoost in a pickle": Row("sklearns:gradient", {}, outputs=("probabilities", "label", "leaves")),
+    "XGBoost in a pickle stops behind its best iteration, and has a number for missing": Row(
+        "sklearns:gradient",
+        {"early_stopping_rounds": 2, "target": "binary", "n_estimators": 40, "missing": 0.0},
+        outputs=("probabilities", "label"),
+    ),
+    "XGBoost in a pickle, of numbers": Row(
+        "sklearns:gradient", {"kind": "XGBRegressor", "target": "several"}, outputs=("predictions",)
+    ),
+    "a Booster in a pickle": Row(
+        "sklearns:gradient", {"kind": "Booster"}, outputs=("probabilities", "label", "leaves"), judge="XGBoost"
+    ),
     "LightGBM in a pickle, classes are strings": Row("sklearns:boosted", {}, outputs=CLASSES),
     "AdaBoost over trees": other("ensemble:AdaBoostClassifier", slow=False, n_estimators=6, scaled=False),
     "bagging over trees": other("ensemble:BaggingClassifier", n_estimators=6, scaled=False),
@@ -69,7 +108,21 @@ ROWS = {
     "logistic regression": other("linear_model:LogisticRegression"),
     "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True, slow=False),
     "a linear classifier without probabilities": other("svm:LinearSVC", slow=False),
+    "a linear classifier of two classes, its scores": other("svm:LinearSVC", slow=False, target="binary"),
+    "ridge classifier, its scores": other("linear_model:RidgeClassifier", slow=False),
+    "a perceptron, its scores": other("linear_model:Perceptron"),
+    "descent with hinges, two classes": other("linear_model:SGDClassifier", target="binary"),
     "support vectors": other("svm:SVC", rows=120),
+    "support vectors of two classes": other("svm:SVC", rows=120, target="binary", slow=False),
+    "support vectors, a score a pair": other("svm:SVC", rows=120, decision_function_shape="ovo"),
+    "support vectors with a margin for errors": other("svm:NuSVC", rows=120, nu=0.2),
+    "one class": other("svm:OneClassSVM", rows=120),
+    "local outliers": other("neighbors:LocalOutlierFactor", rows=120, novelty=True),
+    "an ellipse is not ONNX": Row(
+        FIT, {"kind": "covariance:EllipticEnvelope"}, error="skl2onnx does not convert it: MissingShape", slow=True
+    ),
+    "gaussian mixture": other("mixture:GaussianMixture", n_components=3, random_state=0),
+    "clusters": other("cluster:KMeans", n_clusters=4, random_state=0),
     "nearest neighbours": other("neighbors:KNeighborsClassifier", rows=120),
     "naive Bayes": other("naive_bayes:GaussianNB"),
     "a small network": other("neural_network:MLPClassifier", max_iter=40, hidden_layer_sizes=(8,)),

@@ -63,12 +63,40 @@ ROWS = {
     "categories: sets, one against the rest, unseen and odd ones": Row(
         TRAIN, {"categories": True, "max_cat_to_onehot": 5, "missing": 0.0}, outputs=ALL
     ),
+    "several labels: each of them yes or no": Row(
+        TRAIN, {"objective": "binary:logistic", "target": "both"}, outputs=ALL
+    ),
+    "what is usual": Row(TRAIN, {"objective": "binary:logistic", "target": "binary"}),
+    "trees that are a leaf alone": Row(TRAIN, {"gamma": 1e9, "rounds": 3}, outputs=ALL),
+    "no trees": Row(TRAIN, {"rounds": 0}, outputs=ALL[:2]),
     "quantiles": Row(
         TRAIN,
         {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]},
         outputs=("predictions", "margins"),
         slow=True,
     ),
+    "a base margin is a second input, instead of the base score": Row(
+        TRAIN,
+        {"objective": "binary:logistic", "target": "binary", "base_score": 0.3},
+        outputs=CLASSES,
+        inputs=(("base_margin", "", ""), ("rows", "features", "")),
+    ),
+    "a base margin of each class": Row(
+        TRAIN,
+        {"objective": "multi:softprob", "target": "classes", "num_class": 4},
+        outputs=CLASSES,
+        inputs=(("prior", "base_margin", "float32"),),
+    ),
+    "a base margin of a linear booster": Row(
+        TRAIN,
+        {"booster": "gblinear", "objective": "reg:squarederror"},
+        outputs=("predictions", "margins"),
+        inputs=(("base_margin", "", ""),),
+    ),
+    "a base margin of another type": Row(
+        TRAIN, {}, inputs=(("base_margin", "", "int64"),), error="expected float32[?]"
+    ),
+    "base scores of several targets": Row(TRAIN, {"target": "several", "rounds": 2, "learning_rate": 0.1}, outputs=ALL),
     "early stopping: all trees answer, and it is said": Row(
         "xgboosts:early", {}, outputs=CLASSES, warning="best_iteration"
     ),
@@ -83,6 +111,19 @@ ROWS = {
     "the binary form, dart": Row(file="old/dart.model", outputs=CLASSES),
     "the binary form, linear": Row(file="old/linear.model", outputs=("predictions", "margins")),
     "the binary form, poisson": Row(file="old/poisson.model", outputs=ALL, slow=True),
+}
+OBJECTIVES = {
+    "reg:squaredlogerror": "share", "reg:pseudohubererror": "y", "reg:absoluteerror": "y", "reg:logistic": "share",
+    "reg:gamma": "positive", "reg:tweedie": "counts", "rank:pairwise": "classes", "survival:cox": "positive",
+}  # fmt: skip
+ROWS |= {
+    f"objective {objective}": Row(
+        TRAIN,
+        {"objective": objective, "target": target} | ({"groups": [250, 250]} if objective.startswith("rank") else {}),
+        outputs=ALL,
+        slow=True,
+    )
+    for objective, target in OBJECTIVES.items()
 }
 
 
