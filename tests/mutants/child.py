@@ -83,7 +83,8 @@ def prepare(job: Any) -> dict[str, Any]:
         answer: dict[str, Any] = {"work": str(out)}
         with package.watched() as ran:
             try:
-                answer["signature"] = converted(subject, out / "right").to_json()
+                with package.watched_whole(ran):
+                    answer["signature"] = converted(subject, out / "right").to_json()
             except Exception as error:
                 answer["error"] = tasks.in_words(error)
         answer["ran"] = {op: {file: sorted(lines) for file, lines in files.items()} for op, files in ran.items()}
@@ -113,7 +114,7 @@ class Package:
     @contextmanager
     def watched(self) -> Iterator[dict[str, dict[str, set[int]]]]:
         """operator|node -> module -> lines that ran."""
-        table = registry._REGISTRY[self.format]
+        table = registry._REGISTRY.get(self.format, {})
         kept, ran = dict(table), {}
         names = {str(module.__file__): full for full, module in self.modules.items()}
         table.update({op: _watching(op, function, names, ran) for op, function in kept.items()})
@@ -124,9 +125,19 @@ class Package:
             table.update(kept)
 
     @contextmanager
+    def watched_whole(self, ran: dict[str, dict[str, set[int]]]) -> Iterator[None]:
+        """Of a format without a table of operators: every line that a conversion runs, as one operator's."""
+        if self.format in registry._REGISTRY:
+            yield
+            return
+        names = {str(module.__file__): full for full, module in self.modules.items()}
+        with _traced(names, ran.setdefault("model|", {})):
+            yield
+
+    @contextmanager
     def wrong(self, mutant: Mutant) -> Iterator[None]:
         """The package with the mistake in it, dependents of the file included."""
-        kept = dict(registry._REGISTRY[self.format])
+        kept = dict(registry._REGISTRY.get(self.format, {}))
         touched = self._dependents(mutant.module)
         spaces = {full: dict(vars(self.modules[full])) for full in touched}
         try:
@@ -138,13 +149,13 @@ class Package:
             for full, space in spaces.items():
                 vars(self.modules[full]).clear()
                 vars(self.modules[full]).update(space)
-            table = registry._REGISTRY[self.format]
+            table = registry._REGISTRY.get(self.format, {})
             table.clear()
             table.update(kept)
 
     def _again(self, full: str, text: str) -> None:
         module = self.modules[full]
-        table = registry._REGISTRY[self.format]
+        table = registry._REGISTRY.get(self.format, {})
         for op in [op for op, function in table.items() if function.__module__ == full]:
             del table[op]
         exec(compile(text, str(module.__file__), "exec"), vars(module))
@@ -179,23 +190,29 @@ def _watching(
     op: str, function: Callable[..., Any], names: dict[str, str], ran: dict[str, dict[str, set[int]]]
 ) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
-        lines = ran.setdefault(f"{op}|{getattr(arguments[-1], 'name', '')}", {})
-
-        def trace(frame: FrameType, event: str, argument: Any) -> Any:
-            full = names.get(frame.f_code.co_filename)
-            if full is None:
-                return None
-            lines.setdefault(full, set()).add(frame.f_lineno)
-            return trace
-
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
+        with _traced(names, ran.setdefault(f"{op}|{getattr(arguments[-1], 'name', '')}", {})):
             return function(*arguments)
-        finally:
-            sys.settrace(before)
 
     return call
+
+
+@contextmanager
+def _traced(names: dict[str, str], lines: dict[str, set[int]]) -> Iterator[None]:
+    """Lines of those files that run meanwhile."""
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        full = names.get(frame.f_code.co_filename)
+        if full is None:
+            return None
+        lines.setdefault(full, set()).add(frame.f_lineno)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 # answer

@@ -42,6 +42,8 @@ MEMORY = 6 << 30  # bytes of a child: a mistake may ask for any amount
 JOB_S = 1500.0
 JUDGING = ("hints.py", "oracle.py", "opencv.py", "decode.py", "interpret*.py")
 """Files of a format that take part in its judges' answers."""
+CONVERTING = ("prepare", "sound", "judge", "excuse")
+"""Tasks that convert and run: in an Environment without onnxruntime they are lent that of `base`."""
 Say = Callable[[str], None]
 
 
@@ -104,7 +106,15 @@ def all_mutants(target: Target) -> list[Mutant]:
     files = {f"{target.package}.{path.stem}": path for path in sorted(folder.glob("*.py"))}
     files |= {name: (ROOT / Path(*name.split("."))).with_suffix(".py") for name in target.shared}
     left = {name: path for name, path in files.items() if path.stem not in ("__init__", *target.skip)}
-    return [m for name, path in left.items() for m in mutants_of(name, path.read_text())]
+    found = [m for name, path in left.items() for m in mutants_of(name, path.read_text())]
+    return [
+        mutant for mutant in found if mutant.function not in target.without and (target.nodes or not _is_name(mutant))
+    ]
+
+
+def _is_name(mutant: Mutant) -> bool:
+    """What a node is called, which only reports of a wrong node tell."""
+    return mutant.kind == "dropped keyword" and mutant.before.startswith("name=")
 
 
 def chosen(mutants: Sequence[Mutant], count: int, seed: int = SEED) -> list[Mutant]:
@@ -171,7 +181,11 @@ class _Bench:
         self.say(f"{len(made)} nets of {self.target.format}")
         rows = [_row(net) for net in made]
         found = self._child(
-            "prepare", "base", nets=rows, package=list(self.target.places), work=str(self.folder / "work")
+            "prepare",
+            self.target.converter,
+            nets=rows,
+            package=list(self.target.places),
+            work=str(self.folder / "work"),
         ).value
         for net, row in zip(made, rows, strict=True):
             one = found[net.name]
@@ -182,9 +196,18 @@ class _Bench:
             self.ran[net.name] = {
                 op: {file: set(lines) for file, lines in files.items()} for op, files in one["ran"].items()
             }
+        self.mutants = [mutant for mutant in self.mutants if self._is_mine(mutant)]
         wanted = {name for mutant in self.mutants for name in self._nets_of(mutant)}
         self.nets = {name: net for name, net in self.nets.items() if name in wanted}
         self._answer()
+
+    def _is_mine(self, mutant: Mutant) -> bool:
+        """Of modules that formats share, each format answers for the lines that its nets run."""
+        if mutant.module not in self.target.shared or self.target.nodes or mutant.lines == (0, 0):
+            return True
+        first, last = mutant.lines
+        ran = (files.get(mutant.module, ()) for ops in self.ran.values() for files in ops.values())
+        return any(first <= line <= last for lines in ran for line in lines)
 
     def _answer(self) -> None:
         """The judge's answers, kept from run to run; a net over which its process dies is left out."""
@@ -211,7 +234,7 @@ class _Bench:
                     json.dumps({"cases": [], "unjudged": f"its process died: {error.message}"})
                 )
         answered = [net for net in self.nets.values() if net["signature"]]
-        said = self._child("sound", "base", nets=answered).value
+        said = self._child("sound", self.target.converter, nets=answered).value
         for name, why in said.items():
             if why:
                 if why == "nobody judges it":
@@ -265,8 +288,8 @@ class _Bench:
             self.say(f"{len(done)} of {len(rows)} mutants judged")
             try:
                 self._child(
-                    "judge", "base", package=list(self.target.places), nets=list(self.nets.values()), mutants=left,
-                    results=str(results),
+                    "judge", self.target.converter, package=list(self.target.places), nets=list(self.nets.values()),
+                    mutants=left, results=str(results),
                 )  # fmt: skip
             except JobError as error:
                 done = {json.loads(line)["name"] for line in results.read_text().splitlines()}
@@ -304,7 +327,8 @@ class _Bench:
             }
             for name, doubt in doubts
         ]
-        excused = self._child("excuse", "base", package=list(self.target.places), mutants=rows).value["excused"]
+        said = self._child("excuse", self.target.converter, package=list(self.target.places), mutants=rows).value
+        excused = said["excused"]
         for (name, doubt), passes in zip(doubts, excused, strict=True):
             said = done[name]
             said["excused"] = said.get("excused", 0) + passes
@@ -333,6 +357,8 @@ class _Bench:
 
     def located(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The same, with what the search for the first wrong node says of each failed verdict."""
+        if not self.target.nodes:
+            return outcomes
         asked = {(o.net, o.case) for o in outcomes if o.outcome == "failed" and o.case >= 0}
         seen = {key: str(self.folder / "seen" / f"{number:04}") for number, key in enumerate(sorted(asked))}
         if not seen:
@@ -375,8 +401,16 @@ class _Bench:
         module = "doubts" if task == "excuse" else "child"
         spec = JobSpec(f"tests.mutants.{module}:{task}", arguments, where, JOB_S, MEMORY, task)
         packages = {"tests": Path(str(tests.__file__)).parent}
+        if where != "base" and task in CONVERTING:
+            packages["onnxruntime"] = _onnxruntime()
         # L1: these tasks are the tests' own, and write into folders that the tests name.
         return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages, max_level=1)
+
+
+def _onnxruntime() -> Path:
+    """The package in Environment `base`; `trees` has the same numpy."""
+    python = Environments().find("base").python
+    return next(python.parent.parent.glob("lib/python3*/site-packages/onnxruntime"))
 
 
 def _row(net: Net) -> dict[str, Any]:

@@ -30,7 +30,9 @@ class Net:
 class Target:
     """`package` holds the operator functions, a file a family; `make` writes nets (of some tables, or all).
 
-    `shared` are modules outside of it that its functions stand on.
+    `shared` are modules outside of it that its functions stand on. `converter`: Environment of the conversion.
+    `nodes`: its judge looks inside, so that a report names the node that is wrong. `without`: functions that no number
+    depends on.
     """
 
     format: str
@@ -39,6 +41,9 @@ class Target:
     judge: str  # Environment of the reference answers
     skip: tuple[str, ...] = ()  # files of the package without arithmetic
     shared: tuple[str, ...] = ()
+    converter: str = "base"
+    nodes: bool = True
+    without: tuple[str, ...] = ()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -54,6 +59,10 @@ def target(name: str) -> Target:
 
 TARGETS = {
     "caffe": "tests.mutants.caffe:TARGET",
+    "catboost": "tests.mutants.trees:CATBOOST",
     "darknet": "tests.mutants.darknet:TARGET",
+    "lightgbm": "tests.mutants.trees:LIGHTGBM",
     "mxnet": "tests.mutants.mxnet:TARGET",
+    "sklearn": "tests.mutants.trees:SKLEARN",
+    "xgboost": "tests.mutants.trees:XGBOOST",
 }

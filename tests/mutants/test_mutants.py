@@ -66,7 +66,7 @@ def test_gates_of_a_table_are_permuted() -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_mutant_is_python_and_has_a_name_of_its_own(name: str) -> None:
     mutants = all_mutants(target(name))
-    assert len({mutant.name for mutant in mutants}) == len(mutants) > 1000
+    assert len({mutant.name for mutant in mutants}) == len(mutants) > 300
 
 
 @pytest.mark.parametrize("name", TARGETS)
