@@ -2,8 +2,8 @@
 
     mmconvert -sf mxnet -in model-symbol.json -iw model-0000.params -df tensorflow -om resnet100 --inputShape 3,112,112
 
-What was MMdnn's IR is ONNX here: `mmtoir -d NAME` writes the folder NAME/, `mmtomodel -in NAME` takes it. Results are
-proven as everything is, and the verdict is printed.
+What was MMdnn's IR is ONNX here: `mmtoir -d NAME` writes the folder NAME/, `mmtomodel -in NAME` takes it. The IR
+itself, NAME.pb or NAME.json and NAME.npy, is read too. Results are proven as everything is, and the verdict is printed.
 
 Rule 1: an option means what it meant, or is refused by name with its reason; all that is wrong is said at once; exit 2.
 Rule 2: code is written for people to read; none that is given is run, and nothing is downloaded.
@@ -35,11 +35,12 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "pytorch": ("torch-module", "torchscript"),
 }  # fmt: skip
 """MMdnn's source -> our Formats; one that none of them converts is refused."""
+IR = (".pb", ".json")
 UNTOLD = {
     "phase": "the graph for training is --dump_tag TRAINING of mmconvert and mmtomodel",
     "inNodeName": "inputs are where the source has them",
-    "caffePhase": "Caffe's networks are not read yet",
-    "darknetStart": "Darknet's networks are not read yet",
+    "caffePhase": "the TEST phase is what is served",
+    "darknetStart": "where the weights start is found by reading them to their end",
 }
 """Options without a meaning here, and why."""
 
@@ -141,7 +142,7 @@ def _converted(arguments: argparse.Namespace) -> int:
     problems = [f"--{name}: {why}" for name, why in UNTOLD.items() if getattr(arguments, name, None)]
     problems += _unread(arguments.srcFramework)
     problems += _unwritten(arguments.dstFramework)
-    if arguments.inputWeight and arguments.srcFramework != "mxnet":
+    if arguments.inputWeight and arguments.srcFramework not in ("mxnet", "caffe", "darknet"):
         problems.append(f"--inputWeight: of {arguments.srcFramework} the network's file or folder is enough")
     for name in (arguments.inputNetwork, arguments.inputWeight):
         problems += [f"{name} is not a file"] if name and not Path(name).exists() else []
@@ -152,8 +153,11 @@ def _converted(arguments: argparse.Namespace) -> int:
 
 
 def _from_ir(arguments: argparse.Namespace) -> int:
-    """What mmtoir wrote is a folder with an ONNX model."""
+    """What mmtoir wrote is a folder with an ONNX model; what MMdnn's wrote are two files of its IR."""
     path, problems = Path(arguments.inputNetwork), _unwritten(arguments.dstFramework)
+    if _is_ir(path) and not problems:
+        with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
+            return _convert(_ir_folder(path, arguments.inputWeight, Path(scratch)), arguments)
     if path.suffix == ".py":
         problems.append(f"{path} is Python code, which is not run; give the folder that mmtoir has written")
     elif not path.exists():
@@ -169,10 +173,11 @@ def _to_code(arguments: argparse.Namespace) -> int:
     """MMdnn's IR is two files of one stem; here it is the folder of that name."""
     from gateway import api
 
-    path, problems = _ir(Path(arguments.inputNetwork)), []
-    if not path.is_dir():
+    own = Path(arguments.inputNetwork)
+    path, problems = own if _is_ir(own) else _ir(own), []
+    if not path.is_dir() and not _is_ir(path):
         problems.append(f"{arguments.inputNetwork}: {path} is no folder; expected the one that mmtoir has written")
-    if arguments.inputWeight and _ir(Path(arguments.inputWeight)) != path:
+    if arguments.inputWeight and not _is_ir(path) and _ir(Path(arguments.inputWeight)) != path:
         problems.append(f"--IRWeightPath {arguments.inputWeight}: weights are in {path}, as mmtoir has written them")
     if arguments.dstFramework not in CODE:
         problems.append(f"--framework {arguments.dstFramework}: not written here; expected one of {', '.join(CODE)}")
@@ -183,13 +188,31 @@ def _to_code(arguments: argparse.Namespace) -> int:
     code = Path(arguments.code)
     weights = Path(arguments.weights) if arguments.weights else code.with_suffix(".npz")
     with tempfile.TemporaryDirectory(prefix="model-gateway-") as scratch:
-        made = api.code(path, Path(scratch) / "code", to=CODE[arguments.dstFramework])
+        source = _ir_folder(path, arguments.inputWeight, Path(scratch) / "ir") if _is_ir(path) else path
+        made = api.code(source, Path(scratch) / "code", to=CODE[arguments.dstFramework])
         text = made.code.read_text("utf-8").replace("weights.npz", weights.name)
         code.write_text(text, "utf-8")
         shutil.copyfile(made.weights, weights)
     worst = max(comparison.max_abs for comparison in made.comparisons)
     sys.stdout.write(f"{code}, {weights}: {CODE[arguments.dstFramework]}, run and compared: max error {worst:.3g}\n")
     return DONE
+
+
+def _is_ir(path: Path) -> bool:
+    """Whether it is a graph of MMdnn's own IR, and not the name of a folder that `mmtoir` has written."""
+    return path.suffix in IR and path.is_file()
+
+
+def _ir_folder(graph: Path, weights: str | None, scratch: Path) -> Path:
+    """The graph and its weights in one folder, under one name. Errors: UsageError."""
+    stored = Path(weights) if weights else graph.with_suffix(".npy")
+    if weights and not stored.is_file():
+        raise UsageError(f"{weights} is not a file.", hint="Give the .npy that was written with the graph.")
+    scratch.mkdir(exist_ok=True)
+    shutil.copyfile(graph, scratch / f"ir{graph.suffix}")
+    if stored.is_file():
+        shutil.copyfile(stored, scratch / "ir.npy")
+    return scratch
 
 
 def _ir(path: Path) -> Path:
@@ -232,6 +255,10 @@ def _source(arguments: argparse.Namespace, scratch: Path) -> Path:
     beside = companions(network.name, [path.name for path in network.parent.iterdir()])
     if weights.parent.resolve() == network.parent.resolve() and beside == (weights.name,):
         return network
+    if arguments.srcFramework != "mxnet":
+        for path in (network, weights):
+            shutil.copyfile(path, scratch / path.name)
+        return scratch
     stem = network.name.removesuffix(SYMBOL).removesuffix(".json")
     shutil.copyfile(network, scratch / f"{stem}{SYMBOL}")
     shutil.copyfile(weights, scratch / f"{stem}-0000.params")

@@ -13,6 +13,7 @@ import pytest
 from gateway import cli, mmdnn
 from tests import models
 from tests.environments import environment
+from tests.formats.mmdnn.test_read import small
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "from-mmdnn.md").read_text()
@@ -127,3 +128,23 @@ def test_weights_of_another_name_are_taken(here: Path) -> None:
     (here / "model-0000.params").rename(here / "other" / "best.params")
     assert run("mmtoir -f mxnet -n model-symbol.json -w other/best.params -d o --inputShape 1,8,8") == 0
     assert (here / "o" / "model.onnx").is_file()
+
+
+IR_LINES = {
+    "the graph and its weights": "mmtomodel -f onnx -in old.pb -iw old.npy -o o",
+    "weights of the graph's name are found": "mmtomodel -f onnx -in old.json -o o",
+}
+
+
+@pytest.mark.parametrize("name", IR_LINES)
+def test_the_ir_that_mmdnn_has_written_is_taken(name: str, here: Path) -> None:
+    models.base_python()
+    small().save(here, "pb", "json", stem="old")
+    assert run(IR_LINES[name]) == 0
+    assert (here / "o" / "model.onnx").is_file()
+
+
+def test_weights_that_are_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small().save(here, stem="old")
+    assert run("mmtomodel -f onnx -in old.pb -iw new.npy -o o") == 2
+    assert "new.npy is not a file" in capsys.readouterr().err

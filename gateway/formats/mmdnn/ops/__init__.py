@@ -1,0 +1,1 @@
+"""Functions of the IR's operators, by family."""
