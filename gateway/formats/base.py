@@ -164,6 +164,10 @@ class Oracle(ABC):
         """(node name, operator, its outputs by tensor name) in topological order; empty when it cannot look inside."""
         return iter(())
 
+    def hints(self, inputs: Tensors) -> Mapping[str, Hint]:
+        """What only the loaded model tells of integer inputs, by public name; `inputs` are a call to watch."""
+        return {}
+
     def use_second(self, reason: str) -> bool:
         """Hand over to a faster judge of less independence, noting `reason`. False when there is none."""
         return False
@@ -180,6 +184,7 @@ class Format(ABC):
     inspects: ClassVar[str] = ""  # Environment of `inspect`, where it needs less than `environment`
     judges: ClassVar[tuple[str, ...]] = ()  # Environments of the oracle, best first; () is `environment`
     targets: ClassVar[tuple[str, ...]] = ("onnx",)
+    screens: ClassVar[bool] = False  # True: `screen` is asked before `environment` is so much as built
     native: ClassVar[str] = ""  # Environment whose framework runs the source itself; "native" is then in `targets`
     falls_back: ClassVar[bool] = False  # stays native where ONNX cannot be made, or is not proven
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
@@ -192,6 +197,10 @@ class Format(ABC):
 
         Of two models of this format in one folder the first is taken; detect finds the other.
         """
+
+    def screen(self, source: Source, match: Match, options: ModelOptions) -> None:
+        """Child side, in `base`: what can be refused without the format's own Environment. Errors: ConversionError."""
+        return
 
     @abstractmethod
     def inspect(self, source: Source, match: Match, options: ModelOptions) -> Inspection:

@@ -83,6 +83,13 @@ def inspect(job: Job) -> dict[str, Any]:
     return subject.format.inspect(subject.source, subject.match, subject.options).to_json()
 
 
+def screen(job: Job) -> dict[str, Any]:
+    """Nothing, or the refusal. Errors: ConversionError."""
+    subject = Subject.of(job.arguments)
+    subject.format.screen(subject.source, subject.match, subject.options)
+    return {}
+
+
 def convert(job: Job) -> dict[str, Any]:
     """`target` -> Conversion; the artifact's files are in `out`."""
     subject = Subject.of(job.arguments)
@@ -114,6 +121,8 @@ def oracle(job: Job) -> dict[str, Any]:
         return answer | {"unjudged": error.message, "unread": True}
     if judge is None:
         return answer | {"unjudged": f"there is no oracle for {subject.format.title} yet"}
+    hints |= told_by(judge, signature, hints)
+    answer["hints"] = {name: hint.to_json() for name, hint in hints.items()}
     bench = _Bench(job, judge, float(job.arguments["budget_s"]), answer)
     given = job.arguments.get("given") or {}
     for name, file in given.items():
@@ -130,6 +139,15 @@ def oracle(job: Job) -> dict[str, Any]:
     else:
         unjudged = "" if answer["cases"] else f"{judge.name} accepted none of the inputs tried: {refusal}"
     return answer | {"oracle": judge.name, "reason": judge.reason, "unjudged": unjudged}
+
+
+def told_by(judge: Oracle, signature: Signature, hints: Mapping[str, Hint]) -> Mapping[str, Hint]:
+    """The judge's own hints, from the first call of whole numbers below two that it takes."""
+    if type(judge).hints is Oracle.hints:
+        return {}
+    low = {spec.name: Hint(2) for spec in signature.inputs if spec.dtype in ("int64", "int32")} | dict(hints)
+    sizing, _ = settle(signature, low, 0, judge.run, [])
+    return judge.hints(first(signature, sizing, low, 0).inputs) if sizing is not None else {}
 
 
 class _Bench:

@@ -15,6 +15,8 @@ FULL = """
 target = "onnx"
 verify = "required"
 serve_failed = true
+trusted = true
+class = "parts/net.py:Net"
 isolation = "process"
 labels = "words/labels.txt"
 [[inputs]]
@@ -40,6 +42,8 @@ GOOD = {
             target="onnx",
             verify="required",
             serve_failed=True,
+            trusted=True,
+            class_="parts/net.py:Net",
             isolation="process",
             labels="words/labels.txt",
             inputs=(TensorOption("image", "data", "float32", (None, 3, 112, 112)), TensorOption("scale")),
@@ -79,6 +83,8 @@ BAD = {
     "a list for a choice": ('target = ["onnx"]', ["target is ['onnx'], expected one of"]),
     "text for a boolean": ('serve_failed = "yes"', ["serve_failed is 'yes', expected true or false"]),
     "labels outside": ('labels = "../labels.txt"', ["labels is '../labels.txt', expected the name of a file beside"]),
+    "a class without its file": ('class = "Net"', ["class is 'Net', expected a Python file beside the model"]),
+    "a class of another folder": ('class = "../net.py:Net"', ["expected a Python file beside the model"]),
     "labels at an absolute place": ('labels = "/etc/passwd"', ["expected the name of a file beside"]),
     "labels inside out": ('labels = "a/../../b"', ["expected the name of a file beside"]),
     "labels twice": (

@@ -30,6 +30,13 @@ class Call:
         self.arguments = arguments
 
 
+class Persistent:
+    """A persistent id: what torch.save writes for a storage."""
+
+    def __init__(self, pid: Any) -> None:
+        self.pid = pid
+
+
 def pickle(value: Any, protocol: int = 4) -> bytes:
     """`value` as a pickle; names of any depth need protocol 4."""
     data = bytes([0x80, protocol]) + _write(value, protocol) + b"."
@@ -44,6 +51,8 @@ def _write(value: Any, protocol: int) -> bytes:
         return _write(value.module, protocol) + _write(value.qualname, protocol) + b"\x93"
     if isinstance(value, Call):
         return _write(value.of, protocol) + _write(tuple(value.arguments), protocol) + b"R"
+    if isinstance(value, Persistent):
+        return _write(value.pid, protocol) + b"Q"
     if value is None or isinstance(value, bool):
         return b"N" if value is None else b"\x88" if value else b"\x89"
     if isinstance(value, int):

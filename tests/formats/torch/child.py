@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import probes
 from gateway.errors import GatewayError
 from gateway.formats.base import Source, all_formats
-from gateway.formats.tasks import settle
+from gateway.formats.tasks import settle, told_by
 
 
 def rows(job: Any) -> dict[str, Any]:
@@ -20,14 +22,21 @@ def rows(job: Any) -> dict[str, Any]:
 
     The exported graph is run by onnx's evaluator and compared with torch on the original; `error` where it is refused.
     """
+    from tests.formats.torch import weights
     from tests.formats.torch.makers import made
 
     answers = {}
     for name, row in job.arguments["rows"].items():
         folder = job.out / str(len(answers))
+        for loaded in ("net", "parts"):  # of the drop before: a Job has but one
+            sys.modules.pop(loaded, None)
+        sys.path[:] = [place for place in sys.path if not place.startswith(str(job.out))]
         (folder / "drop").mkdir(parents=True)
         (folder / "out").mkdir()
-        made(folder / "drop", row["net"])
+        if row["net"].startswith("weights "):
+            weights.made(folder / "drop", row["net"].removeprefix("weights "))
+        else:
+            made(folder / "drop", row["net"])
         try:
             answers[name] = one(folder, ModelOptions.from_json(row["options"]), row["target"])
         except GatewayError as error:
@@ -36,14 +45,17 @@ def rows(job: Any) -> dict[str, Any]:
 
 
 def one(folder: Path, options: ModelOptions, target: str) -> dict[str, Any]:
-    source = Source(folder / "drop", tuple(path.name for path in (folder / "drop").iterdir()))
+    drop = folder / "drop"
+    names = (path.relative_to(drop).as_posix() for path in drop.rglob("*") if path.is_file())
+    source = Source(drop, tuple(sorted(name for name in names if name != "model.toml")))
     match = next(found for fmt in all_formats().values() if (found := fmt.match(source)))
     chosen = all_formats()[match.format]
     made = chosen.convert(source, match, options, target, folder / "out")
     signature = made.signatures[0]
     judge = chosen.oracle(source, match, options, signature)
     assert judge is not None
-    hints = chosen.hints(source, match, signature)
+    hints = dict(chosen.hints(source, match, signature))
+    hints |= told_by(judge, signature, hints)
     sizing, _ = settle(signature, hints, 0, judge.run, [])
     answer: dict[str, Any] = {
         "inputs": [str(spec) for spec in signature.inputs],
@@ -58,6 +70,8 @@ def one(folder: Path, options: ModelOptions, target: str) -> dict[str, Any]:
         return answer
     if made.kind == "native":
         inputs = next(iter(probes(signature, sizing, hints, 0))).inputs
+        for told in (folder / "out").rglob("*.json"):  # what goes with the artifact
+            shutil.copy(told, drop)
         again = chosen.open_native(source, match, signature)
         one, two = again.run(inputs), again.run(inputs)
         answer["differs"] = [n for n in one if not np.array_equal(one[n], two[n])]
