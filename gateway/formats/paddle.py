@@ -1,7 +1,8 @@
 """Paddle: a program and its parameters, exported to ONNX by paddle2onnx, judged by Paddle's predictor, or run by it.
 
-Three spellings of one thing: NAME.pdmodel and NAME.pdiparams, __model__ and __params__ (both the older ProgramDesc),
-NAME.json and NAME.pdiparams (PIR). paddle2onnx wants files that are called alike; they are copied to such names first.
+Three spellings of one thing: NAME.pdmodel and NAME.pdiparams, __model__ and __params__ or a file for each parameter
+(both the older ProgramDesc), NAME.json and NAME.pdiparams (PIR). paddle2onnx wants files that are called alike; they
+are copied to such names first.
 
 Rule 1: paddle2onnx ends its process over an operator that it lacks: it runs in a fork, and then all of them are named.
 Rule 2: the predictor runs without oneDNN and without rewriting the graph: as Paddle's own kernels are.
@@ -115,9 +116,9 @@ def line(error: BaseException) -> str:
     return (said[-1] if said else lines[-1] if lines else type(error).__name__)[:300]
 
 
-def files_of(match: Match) -> tuple[str, str]:
-    """(program, parameters) of a match. Errors: ConversionError where no parameters lie beside the program."""
-    weights = [name for name in match.used if name != match.main and not name.endswith(".info")]
+def files_of(match: Match) -> tuple[str, tuple[str, ...]]:
+    """(program, files of parameters) of a match. Errors: ConversionError where none lies beside the program."""
+    weights = tuple(name for name in match.used if name != match.main and not name.endswith(".info"))
     if not weights:
         stem = match.main.rpartition("/")[2].rpartition(".")[0]
         wanted = f"{stem}.pdiparams" if stem else "__params__"
@@ -125,18 +126,45 @@ def files_of(match: Match) -> tuple[str, str]:
             f"{match.main} is a program, and no file of parameters lies beside it.",
             hint=f"Add {wanted}: paddle.jit.save and save_inference_model write both.",
         )
-    return match.main, weights[0]
+    return match.main, weights
 
 
 def staged(source: Source, match: Match) -> tuple[Path, Path]:
-    """Copies of both files under one name in a folder of the Job's own."""
+    """Copies of both files under one name in a folder of the Job's own; one file a parameter is put together."""
     program, weights = files_of(match)
     folder = Path(tempfile.mkdtemp())
     pir = match.main.endswith(".json") or source.head(program, 64).lstrip().startswith(b"{")
     copies = folder / ("m.json" if pir else "m.pdmodel"), folder / "m.pdiparams"
-    for name, copy in zip((program, weights), copies, strict=True):
-        shutil.copyfile(source.path(name), copy)
+    shutil.copyfile(source.path(program), copies[0])
+    if len(weights) == 1:
+        shutil.copyfile(source.path(weights[0]), copies[1])
+        return copies
+    beside = {name.rpartition("/")[2]: name for name in weights}
+    with copies[1].open("wb") as joined:  # as save_combine does: by name, one after the other
+        for name in _parameters(source.path(program), beside):
+            with source.path(beside[name]).open("rb") as one:
+                shutil.copyfileobj(one, joined)
     return copies
+
+
+def _parameters(program: Path, beside: Mapping[str, str]) -> list[str]:
+    """Names of a program's parameters, sorted. Errors: ConversionError naming those without a file, CorruptModel."""
+    paddle = framework()
+    try:
+        with paddle.pir_utils.OldIrGuard():
+            variables = paddle.static.deserialize_program(program.read_bytes()).list_vars()
+            names = sorted(v.name for v in variables if v.persistable and v.name not in ("feed", "fetch"))
+    except Exception as error:  # whatever Paddle raises over a file
+        raise CorruptModel(f"Paddle {paddle.__version__} does not load {program.name}: {line(error)}") from error
+    absent = [name for name in names if name not in beside]
+    if absent:
+        more = f" and {len(absent) - 8} more" if len(absent) > 8 else ""
+        raise ConversionError(
+            f"{program.name} has {len(names)} parameters in files of their own; there is none for "
+            f"{', '.join(absent[:8])}{more}.",
+            hint="Copy the folder whole: each parameter is a file of its name.",
+        )
+    return names
 
 
 class Program:

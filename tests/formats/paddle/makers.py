@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 
-def made(folder: Path, net: str, old: bool = False, model_file: str = "") -> None:
+def made(folder: Path, net: str, old: bool = False, model_file: str = "", apart: bool = False) -> None:
     """One of the functions below, saved into `folder`; `model_file` "__model__" gives the oldest names.
+
+    `apart`: a file for each parameter, called like it, as save_inference_model wrote before 2.0.
 
     `old` needs a process that has not imported paddle yet.
     """
@@ -21,9 +23,29 @@ def made(folder: Path, net: str, old: bool = False, model_file: str = "") -> Non
     paddle.jit.save(layer, str(folder / "m"), input_spec=given)
     for left in folder.glob("*.info"):
         left.unlink()
+    if apart:
+        _apart(paddle, folder)
     if model_file:
         (folder / "m.pdmodel").rename(folder / model_file)
-        (folder / "m.pdiparams").rename(folder / "__params__")
+        if not apart:
+            (folder / "m.pdiparams").rename(folder / "__params__")
+
+
+def _apart(paddle: Any, folder: Path) -> None:
+    """The parameters of m.pdmodel by Paddle's own `save`, one file each."""
+    paddle.enable_static()
+    executor = paddle.static.Executor()
+    program, _, _ = paddle.static.load_inference_model(str(folder / "m"), executor)
+    saving = paddle.static.Program()
+    block = saving.global_block()
+    for one in program.list_vars():
+        if one.persistable and one.name not in ("feed", "fetch"):
+            told = {"name": one.name, "shape": one.shape, "dtype": one.dtype, "type": one.type}
+            copy = block.create_var(**told, persistable=True)
+            path = str(folder / one.name)
+            block.append_op(type="save", inputs={"X": [copy]}, outputs={}, attrs={"file_path": path})
+    executor.run(saving)
+    (folder / "m.pdiparams").unlink()
 
 
 def cnn(paddle: Any) -> Any:

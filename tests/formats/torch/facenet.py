@@ -1,7 +1,7 @@
 """The three nets of MTCNN under the names of facenet-pytorch's weights: the class file of rows in zoo.toml."""
 
 import torch  # noqa: TID251  a class file, imported in Environment torch
-from torch import Tensor, nn
+from torch import Tensor, nn  # noqa: TID251
 
 
 def body(net: nn.Module, widths: list[tuple[int, int, int]]) -> None:
