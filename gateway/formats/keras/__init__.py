@@ -39,20 +39,20 @@ class Keras(Format):
         return inspect(source, match, options)
 
     def convert(self, source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
-        from gateway.formats.keras.model import convert
+        from gateway.formats.keras.model import convert, load
 
-        return convert(source, match, options, self.check_target(target), out)
+        return convert(load(source.path(match.main), options), options, self.check_target(target), out)
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle:
-        from gateway.formats.keras.model import Judge
+        from gateway.formats.keras.model import Judge, load
 
-        return Judge(source.path(match.main), options, signature)
+        return Judge(load(source.path(match.main), options), signature)
 
     def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
-        from gateway.formats.keras.model import TRUSTED_FILE, Judge
+        from gateway.formats.keras.model import TRUSTED_FILE, Judge, load
 
         trusted = source.path(TRUSTED_FILE).is_file()
-        return Judge(source.path(match.main), ModelOptions(trusted=trusted), signature)
+        return Judge(load(source.path(match.main), ModelOptions(trusted=trusted)), signature)
 
 
 FORMAT = Keras()

@@ -17,6 +17,9 @@ from typing import Any
 from gateway.archive import Limits, open_archive
 from gateway.errors import ConversionError, CorruptModel
 from gateway.formats.keras import known
+from gateway.formats.savedmodel.metagraph import Node, node_of
+from gateway.formats.savedmodel.screen import problem_of
+from gateway.formats.savedmodel.wire import Message
 
 MOST = 64 << 20  # bytes of a config
 DEEP = 200
@@ -44,11 +47,16 @@ def read(path: Path) -> Config:
     with path.open("rb") as stream:
         packed = stream.read(2) == b"PK"
     version, data = _of_zip(path) if packed else _of_hdf5(path)
+    return walked(version, data, path.name)
+
+
+def walked(version: str, data: Any, name: str) -> Config:
+    """A config that came from elsewhere than a file of Keras. Errors: CorruptModel."""
     if not isinstance(data, dict) or "class_name" not in data:
-        raise CorruptModel(f"{path.name}: its config is no model of Keras: there is no class_name.")
+        raise CorruptModel(f"{name}: its config is no model of Keras: there is no class_name.")
     found = Config(version, data)
-    for holder, name in _walk(data, str(data.get("class_name")), 0):
-        _look(found, holder, name)
+    for holder, layer in _walk(data, str(data.get("class_name")), 0):
+        _look(found, holder, layer)
     return found
 
 
@@ -142,6 +150,8 @@ def _look(found: Config, holder: Mapping[str, Any], layer: str) -> None:
         found.absent.append(f"{where} is a registered object: {registered or name}")
     elif name == "function" or name == "TFOpLambda":
         _called(found, where, inner if name == "function" else config.get("function"), name)
+    elif name == "TensorFlowOpLayer":
+        _operator(found, where, config.get("node_def"))
     elif name not in known.CLASSES:
         found.absent.append(f"{where} is no class of Keras'")
     if isinstance(config.get("vocabulary"), str):
@@ -155,6 +165,21 @@ def _called(found: Config, where: str, function: Any, name: str) -> None:
             found.absent.append(f"{where} is {text[:80]!r}, no function of Keras'")
     elif text not in known.TF_NAMES and not text.startswith(known.TF_CALLS):
         found.runs.append(f"{where} calls {text[:80]} of TensorFlow")
+
+
+def _operator(found: Config, where: str, node: Any) -> None:
+    """Keras 2's layer of one operator of TensorFlow: a NodeDef, as JSON or as bytes."""
+    if isinstance(node, dict):
+        stream = node.get("attr", {}) if isinstance(node.get("attr"), dict) else {}
+        read = Node(str(node.get("name")), str(node.get("op")), (), {})
+        problem = problem_of(read) or ("PrintV2 writes" if read.op == "PrintV2" and "output_stream" in stream else "")
+    else:
+        try:
+            problem = problem_of(node_of(Message(memoryview(str(node).encode()))))
+        except CorruptModel as error:
+            problem = f"its operator cannot be read: {error.message}"
+    if problem:
+        found.absent.append(f"{where} acts on the machine: {problem}")
 
 
 def _is_keras(module: str) -> bool:

@@ -7,7 +7,7 @@ Rule 2: the config has been walked (config.py) before anything is loaded; nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,23 +56,27 @@ def load(path: Path, options: ModelOptions) -> Loaded:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     framework()
     keras = _keras(found)
+    told = {"safe_mode": not options.trusted} if not found.legacy or path.suffix == ".keras" else {}
+    return built(lambda: keras.models.load_model(str(path), compile=False, **told), keras.__version__, found)
+
+
+def built(make: Callable[[], Any], version: str, found: Config) -> Loaded:
+    """What `make` builds with Keras `version`, of a config that was refused or let through before. Errors: as load."""
     try:
-        told = {"safe_mode": not options.trusted} if not found.legacy or path.suffix == ".keras" else {}
-        model = keras.models.load_model(str(path), compile=False, **told)
+        model = make()
         inputs, outputs = _sides(model)
     except ConversionError:
         raise
     except Exception as error:  # whatever Keras raises
         raise ConversionError(
-            f"Keras {keras.__version__} does not load the file of Keras {found.version}: {line(error)}",
+            f"Keras {version} does not load the file of Keras {found.version}: {line(error)}",
             hint="With the Keras that wrote it, write the graph with model.export(FOLDER) and drop that folder.",
         ) from error
-    return Loaded(model, keras.__version__, inputs, outputs, found)
+    return Loaded(model, version, inputs, outputs, found)
 
 
-def convert(source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
+def convert(loaded: Loaded, options: ModelOptions, target: str, out: Path) -> Conversion:
     """ONNX, or the signature of what Keras itself will run. Errors: ConversionError."""
-    loaded = load(source.path(match.main), options)
     own = {spec.name: spec.tensor for spec in (*loaded.inputs, *loaded.outputs)}
     signature = names.named(Signature(loaded.inputs, loaded.outputs), options, own)
     facts = [Fact("Keras", f"{loaded.config.version}, read by {loaded.version}", "model file")]
@@ -103,10 +107,10 @@ def _trust(options: ModelOptions, out: Path) -> None:
 
 
 class Judge(Oracle):
-    """The model, called as Keras calls it. Errors of the constructor: ConversionError."""
+    """The model, called as Keras calls it."""
 
-    def __init__(self, path: Path, options: ModelOptions, signature: Signature) -> None:
-        self._loaded = load(path, options)
+    def __init__(self, loaded: Loaded, signature: Signature) -> None:
+        self._loaded = loaded
         self._signature = signature
         self.name = f"Keras {self._loaded.version}"
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from gateway.errors import ConversionError
+from gateway.formats.savedmodel import limits
 from gateway.formats.savedmodel.metagraph import MetaGraph, Node
 
 READS, WRITES, NETWORK = "reads files", "writes files", "uses the network"
@@ -56,6 +57,7 @@ def problems(meta: MetaGraph) -> list[str]:
 
 def refuse(meta: MetaGraph) -> None:
     """Errors: ConversionError with every problem."""
+    limits.refuse(meta.nodes, meta.functions)
     found = problems(meta)
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

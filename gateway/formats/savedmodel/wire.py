@@ -93,6 +93,11 @@ def field(number: int, data: bytes) -> bytes:
     return _written(number << 3 | 2) + _written(len(data)) + data
 
 
+def varint_field(number: int, value: int) -> bytes:
+    """A field of wire type 0, written: a number, as int64."""
+    return _written(number << 3) + _written(value & ((1 << 64) - 1))
+
+
 def _written(value: int) -> bytes:
     """A varint."""
     made = bytearray()

@@ -1,5 +1,6 @@
 """TensorFlow 1's files: a frozen GraphDef, and a checkpoint with its MetaGraph. ONNX by tf2onnx, judged by TensorFlow.
 
+    plain.py   the file as data, screened without TensorFlow
     ends.py    inputs, outputs and constants of a graph, with the evidence for each
     load.py    a graph with its variables frozen, from either file
     model.py   conversion, judge, runtime
@@ -9,6 +10,7 @@ Rule 1: a graph is a program: screened, and loaded at sandbox level L2 or not at
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from gateway.core.artifact import NATIVE, ONNX
@@ -42,19 +44,19 @@ class TfGraph(Format):
         return inspect(source, match, options)
 
     def convert(self, source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
-        from gateway.formats.tfgraph.model import convert
+        from gateway.formats.tfgraph.model import convert, prepare
 
-        return convert(source, match, options, self.check_target(target), out)
+        return convert(prepare(source, match, options), options, self.check_target(target), out)
 
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle:
-        from gateway.formats.tfgraph.model import Judge
+        from gateway.formats.tfgraph.model import Judge, prepare
 
-        return Judge(source, match, signature)
+        return Judge(partial(prepare, source, match), signature)
 
     def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
-        from gateway.formats.tfgraph.model import Judge
+        from gateway.formats.tfgraph.model import Judge, prepare
 
-        return Judge(source, match, signature)
+        return Judge(partial(prepare, source, match), signature)
 
 
 FORMAT = TfGraph()

@@ -58,7 +58,7 @@ class Ends:
 
 
 def find(graph: Any, options: ModelOptions, hints: Sequence[str] = ()) -> Ends:
-    """`graph` is a GraphDef; `hints` are output nodes that its signatures name. Errors: ConversionError."""
+    """`graph` is what plain.py reads; `hints` are output tensors that its signatures name. Errors: ConversionError."""
     nodes = {node.name: node for node in graph.node}
     found = Ends()
     found.outputs = _asked(options.outputs, nodes, "output") or _outputs(nodes, hints, found.facts)

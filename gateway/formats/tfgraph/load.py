@@ -14,17 +14,17 @@ from typing import Any
 
 from gateway.errors import ConversionError, CorruptModel
 from gateway.formats.base import Match, Source
-from gateway.formats.savedmodel.metagraph import Node, node_of
+from gateway.formats.savedmodel.metagraph import node_of
 from gateway.formats.savedmodel.native import framework, line, refuse_unknown
 from gateway.formats.savedmodel.screen import problem_of
 from gateway.formats.savedmodel.wire import Message
 from gateway.formats.tfgraph.ends import Ends, walk
+from gateway.formats.tfgraph.plain import Written
 
 META = ".meta"
 INDEX = ".index"
 STALE = ("_output_shapes", "_class", "_gradient_op_type")
 VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
-SHOWN = 20
 
 
 def with_checkpoint(source: Source, match: Match) -> Match:
@@ -59,56 +59,51 @@ def bundle(source: Source, match: Match) -> str:
     )
 
 
-def read(source: Source, match: Match) -> tuple[Any, list[str], bool]:
-    """(GraphDef, output tensors that signatures name, is it a MetaGraph?), screened. Errors: ConversionError."""
+def file(source: Source, match: Match) -> Written:
+    """The match's file, unread by anybody."""
+    text = match.version == "text" or match.main.endswith(".pbtxt")
     path = source.path(match.main)
+    return Written(path.read_bytes(), path.name, text, match.main.endswith(META))
+
+
+def read(written: Written) -> Any:
+    """The GraphDef, by TensorFlow; plain.py has screened it. Errors: CorruptModel."""
     tf = framework()
     from google.protobuf import text_format
     from google.protobuf.message import DecodeError
 
-    meta = path.name.endswith(META)
+    meta = written.meta
     holder = tf.compat.v1.MetaGraphDef() if meta else tf.compat.v1.GraphDef()
-    data = path.read_bytes()
     try:
-        if match.version == "text" or path.suffix == ".pbtxt":
-            text_format.Parse(data.decode("utf-8"), holder)
+        if written.text:
+            text_format.Parse(written.data.decode("utf-8"), holder)
         else:
-            holder.ParseFromString(data)
+            holder.ParseFromString(written.data)
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise CorruptModel(
-            f"{path.name} is no whole TensorFlow graph: {line(error)} ({len(data)} bytes).",
+            f"{written.name} is no whole TensorFlow graph: {line(error)} ({len(written.data)} bytes).",
             hint="Copy the file again; it may have been cut short.",
         ) from error
     graph = holder.graph_def if meta else holder
-    if not graph.node:
-        raise CorruptModel(f"{path.name} has no nodes.")
-    hinted = [
-        info.name
-        for key, signature in (holder.signature_def.items() if meta else ())
-        if not key.startswith("__")
-        for _, info in sorted(signature.outputs.items())
-    ]
     for node in (*graph.node, *(n for f in graph.library.function for n in f.node_def)):
         for name in STALE:
             if name in node.attr:
                 del node.attr[name]
         node.device = ""
-    return graph, list(dict.fromkeys(hinted)), meta
+    return graph
 
 
-def screen(graph: Any, needed: Iterable[str]) -> None:
-    """Errors: ConversionError naming every operator that would act on the machine, or that is not TensorFlow's."""
+def check(graph: Any, needed: Iterable[str]) -> None:
+    """What plain.py has screened, as TensorFlow reads it: no operator more, and all of them its own.
+
+    Errors: ConversionError.
+    """
     wanted = set(needed)
     nodes = [node for node in graph.node if node.name in wanted]
     nodes += [node for function in graph.library.function for node in function.node_def]
-    plain: list[Node] = [node_of(Message(memoryview(node.SerializeToString()))) for node in nodes]
-    problems = list(dict.fromkeys(filter(None, (problem_of(node) for node in plain))))
-    if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise ConversionError(
-            f"the graph would act on the machine that serves it: {'; '.join(problems[:SHOWN])}{more}.",
-            hint="Export it without them: a served graph computes its outputs from its inputs and its variables.",
-        )
+    found = [problem_of(node_of(Message(memoryview(node.SerializeToString())))) for node in nodes]
+    if any(found):
+        raise ConversionError(f"the graph would act on the machine that serves it: {next(filter(None, found))}.")
     own = {function.signature.name for function in graph.library.function}
     refuse_unknown(framework(), (node.op for node in nodes if node.op not in own))
 

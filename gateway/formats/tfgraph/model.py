@@ -7,7 +7,9 @@ Rule 1: the judge reads the file anew and runs it as TensorFlow does; what it sh
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,11 @@ from gateway.formats.base import Conversion, Inspection, Match, Oracle, Source
 from gateway.formats.savedmodel.native import framework, line
 from gateway.formats.tensorflow import hub, names
 from gateway.formats.tensorflow.hub import Port
-from gateway.formats.tfgraph import ends, load
+from gateway.formats.tfgraph import ends, load, plain
 from gateway.formats.tfgraph.ends import Ends
+from gateway.formats.tfgraph.plain import Written
+
+Restore = Callable[[Any, list[str]], tuple[Any, list[str]]]  # (graph, outputs) -> (frozen, names of variables)
 
 
 @dataclass(frozen=True)
@@ -40,40 +45,47 @@ class Ready:
 def inspect(source: Source, match: Match, options: ModelOptions) -> Inspection:
     """Errors: ConversionError."""
     ready = prepare(source, match, options)
-    graph, _, _ = load.read(source, match)
-    counts = Counter(node.op for node in graph.node)
+    counts = Counter(node.op for node in plain.parse(load.file(source, match)).node)
     return Inspection(ready.inputs, ready.outputs, dict(sorted(counts.items())), ready.facts)
 
 
 def prepare(source: Source, match: Match, options: ModelOptions) -> Ready:
-    """Read, screened, cut between its ends, frozen. Errors: ConversionError."""
-    graph, hinted, meta = load.read(source, match)
+    """The match's graph, ready, its variables restored. Errors: ConversionError."""
+    written = load.file(source, match)
+    return ready(written, options, partial(load.restored, source, match) if written.meta else None)
+
+
+def ready(written: Written, options: ModelOptions, restore: Restore | None = None) -> Ready:
+    """Screened, then read by TensorFlow, cut between its ends, frozen. Errors: ConversionError."""
+    shown = plain.parse(written)
     try:
-        found = ends.find(graph, options, hinted)
+        found = ends.find(shown, options, shown.hinted)
     except ConversionError:
-        load.screen(graph, [node.name for node in graph.node])  # what it would do is the better reason
+        plain.screen(shown, [node.name for node in shown.node])  # what it would do is the better reason
         raise
-    nodes = {node.name: node for node in graph.node}
-    load.screen(graph, ends.walk(nodes, found.outputs, [name.partition(":")[0] for name in found.inputs]))
+    nodes = {node.name: node for node in shown.node}
+    needed = ends.walk(nodes, found.outputs, [name.partition(":")[0] for name in found.inputs])
+    plain.screen(shown, needed)
+    graph = load.read(written)
+    load.check(graph, needed)
     facts = list(found.facts)
     graph = load.pruned(graph, found)
     variables = [node for node in graph.node if node.op in load.VARIABLES]
-    if variables and not meta:
-        shown = ", ".join(node.name for node in variables[:5])
+    if variables and restore is None:
+        some = ", ".join(node.name for node in variables[:5])
         raise ConversionError(
-            f"the graph has {len(variables)} variables ({shown}) and no values of them.",
+            f"the graph has {len(variables)} variables ({some}) and no values of them.",
             hint="Freeze it, or drop the checkpoint: NAME.meta with NAME.index and NAME.data-00000-of-00001.",
         )
-    if meta:
-        graph, restored = load.restored(source, match, graph, found.outputs)
+    if restore is not None:
+        graph, restored = restore(graph, found.outputs)
         facts.append(Fact("variables", f"{len(restored)} restored", "checkpoint"))
     sides = _specs(graph, found, options)
     return Ready(graph, found, sides[0], sides[1], tuple(facts))
 
 
-def convert(source: Source, match: Match, options: ModelOptions, target: str, out: Path) -> Conversion:
+def convert(ready: Ready, options: ModelOptions, target: str, out: Path) -> Conversion:
     """ONNX, or the signature of what TensorFlow itself will run. Errors: ConversionError."""
-    ready = prepare(source, match, options)
     preprocess = options.preprocess.to_json() if options.preprocess else None
     signature = Signature(ready.inputs, ready.outputs, preprocess=preprocess)
     facts = list(ready.facts)
@@ -93,15 +105,15 @@ def convert(source: Source, match: Match, options: ModelOptions, target: str, ou
 
 
 class Judge(Oracle):
-    """The graph in a session. Errors of the constructor: ConversionError."""
+    """The graph in a session, prepared anew. Errors of the constructor: ConversionError."""
 
-    def __init__(self, source: Source, match: Match, signature: Signature) -> None:
+    def __init__(self, prepare: Callable[[ModelOptions], Ready], signature: Signature) -> None:
         tf = framework()
         self.name = f"TensorFlow {tf.__version__}"
         self._signature = signature
         sides = (signature.inputs, signature.outputs)
         asked = [[TensorOption(_tensor(spec.tensor), _tensor(spec.tensor)) for spec in side] for side in sides]
-        ready = prepare(source, match, ModelOptions(inputs=tuple(asked[0]), outputs=tuple(asked[1])))
+        ready = prepare(ModelOptions(inputs=tuple(asked[0]), outputs=tuple(asked[1])))
         v1 = tf.compat.v1
         self._session = v1.Session(graph=tf.Graph())
         with self._session.graph.as_default():

@@ -2,10 +2,13 @@
 
 Rule 1: every offset is checked against the file before it is followed; what leads outside is CorruptModel.
 Rule 2: weights are not read: buffers are only measured.
+Rule 3: graphs that call each other in a circle, and tensors that no machine holds, are refused here: the interpreter
+        would end its process over them.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +24,10 @@ TYPES = ("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int
          "complex128", "uint64", "", "", "uint32", "uint16", "", "bfloat16")  # fmt: skip
 """By number of TensorType; "" for what no client can send (resource, variant, int4)."""
 MOST = 1_000_000  # of anything that a file has a list of
+MOST_BYTES = 16 << 30  # of one tensor
+CALLS = {"CALL": (4, (0,)), "IF": (4, (0, 1)), "WHILE": (4, (0, 1)), "CALL_ONCE": (4, (0,)),
+         "STABLEHLO_COMPOSITE": (12, (1,)), "STABLEHLO_WHILE": (12, (0, 1))}  # fmt: skip
+"""Operators that run other graphs of the file -> the field of their options, and which fields of these say which."""
 RESERVED = 2  # entries of a vtable before its fields
 
 
@@ -40,6 +47,7 @@ class Graph:
     inputs: tuple[int, ...]  # places in tensors
     outputs: tuple[int, ...]
     operators: tuple[str, ...]
+    calls: frozenset[int] = frozenset()  # other graphs that it runs
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,7 @@ def _model(root: _Table) -> Model:
     graphs = tuple(_graph(table, codes) for table in root.tables(2))
     if not graphs or not graphs[0].outputs:
         raise ConversionError("the TFLite file has no graph with outputs.")
+    _refuse_circles(graphs)
     signatures = tuple(_signature(table, graphs) for table in root.tables(7))
     return Model(root.number(0, "<I"), root.text(3), graphs, tuple(s for s in signatures if s.outputs))
 
@@ -160,7 +169,28 @@ def _graph(table: _Table, codes: list[str]) -> Graph:
     for place in (*places[0], *places[1]):
         if not 0 <= place < len(tensors):
             raise IndexError(f"tensor {place} of {len(tensors)}")
-    return Graph(table.text(4), tensors, places[0], places[1], tuple(codes[t.number(0, "<I")] for t in table.tables(3)))
+    names, calls = [], set[int]()
+    for operator in table.tables(3):
+        names.append(codes[operator.number(0, "<I")])
+        place, fields = CALLS.get(names[-1], (0, ()))
+        options = operator.table(place) if fields else None
+        if options is not None:
+            calls |= {options.number(field) for field in fields}
+    return Graph(table.text(4), tensors, places[0], places[1], tuple(names), frozenset(calls))
+
+
+def _refuse_circles(graphs: tuple[Graph, ...]) -> None:
+    """Errors: ConversionError for a graph that runs itself, IndexError for one that is not there."""
+    left = {place: set(graph.calls) for place, graph in enumerate(graphs)}
+    for calls in left.values():
+        if calls and not 0 <= min(calls) <= max(calls) < len(graphs):
+            raise IndexError(f"graph {max(calls)} of {len(graphs)} is run")
+    while left:
+        ready = [place for place, calls in left.items() if not calls & left.keys()]
+        if not ready:
+            raise ConversionError(f"graphs {sorted(left)} of the TFLite file run each other in a circle.")
+        for place in ready:
+            del left[place]
 
 
 def _tensor(table: _Table) -> Tensor:
@@ -168,6 +198,8 @@ def _tensor(table: _Table) -> Tensor:
     shape, signature = table.numbers(0), table.numbers(7)
     sizes = signature if len(signature) == len(shape) else shape
     quantised = table.table(4)
+    if math.prod(abs(size) for size in shape) > MOST_BYTES:
+        raise ConversionError(f"tensor {table.text(3)!r} of shape {list(shape)} is larger than what is loaded here.")
     return Tensor(
         table.text(3),
         TYPES[kind] if 0 <= kind < len(TYPES) else "",

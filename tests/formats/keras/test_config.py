@@ -52,6 +52,18 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         model(layer("Dense", activation=function("os.system"))), "is 'os.system', no function of Keras'"),
     "TensorFlow called by name": (
         model(layer("TFOpLambda", None, function="io.write_file")), "TFOpLambda ('mine') calls io.write_file"),
+    "one operator of TensorFlow": (model(layer("TensorFlowOpLayer", None, node_def={"name": "a", "op": "AddV2"})), ""),
+    "one that writes files": (
+        model(layer("TensorFlowOpLayer", None, node_def={"name": "a", "op": "WriteFile"})),
+        "TensorFlowOpLayer ('mine') acts on the machine: WriteFile ('a') writes files"),
+    "one that writes files, as bytes": (
+        model(layer("TensorFlowOpLayer", None, node_def="\n\x01a\x12\tWriteFile")), "WriteFile ('a') writes files"),
+    "one that cannot be read": (
+        model(layer("TensorFlowOpLayer", None, node_def="\x0f")), "its operator cannot be read"),
+    "one that prints into a file": (
+        model(layer("TensorFlowOpLayer", None,
+                    node_def={"name": "a", "op": "PrintV2", "attr": {"output_stream": {"s": "ZmlsZTovLy94"}}})),
+        "PrintV2 writes"),
     "words in a file": (model(layer("StringLookup", vocabulary="/etc/passwd")), "reads a file: /etc/passwd"),
     "all of it at once": (model(layer("Lambda"), layer("system", "os")), "'os'; Lambda ('mine') carries"),
 }  # fmt: skip

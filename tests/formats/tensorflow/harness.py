@@ -24,7 +24,9 @@ from tests.formats.mxnet.harness import run_child
 
 @dataclass(frozen=True)
 class Case:
-    """`make` is "module:function" below tests.formats.tensorflow. `becomes` is a kind, or an error's name.
+    """`make` is "module:function" below tests.formats.tensorflow, `told` its arguments.
+
+    `becomes` is a kind, or an error's name.
 
     `shown` is the first signature; `says` are words of the warning or the error; `cases` how many were judged.
     """
@@ -34,6 +36,7 @@ class Case:
     shown: str = ""
     says: str = ""
     rows: int = 0
+    told: Mapping[str, Any] = field(default_factory=dict)
     options: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -42,7 +45,11 @@ def run_table(cases: Mapping[str, Case]) -> dict[str, Any]:
     environment("tensorflow")
     models.base_python()
     asked = {
-        name: {"make": f"tests.formats.tensorflow.{case.make}", "options": case.options.to_json()}
+        name: {
+            "make": f"tests.formats.tensorflow.{case.make}",
+            "told": dict(case.told),
+            "options": case.options.to_json(),
+        }
         for name, case in cases.items()
     }
     found = run_child("tests.formats.tensorflow.child:convert_all", {"rows": asked}, "tensorflow").value

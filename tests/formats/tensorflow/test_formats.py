@@ -15,6 +15,12 @@ from gateway.formats.tflite import file
 from gateway.formats.tflite.signatures import bound
 from tests.formats.tensorflow.harness import Case, check, run_table
 
+
+def net(name: str, keras: int, form: str) -> dict[str, Any]:
+    """What nets.make is told."""
+    return {"net": name, "keras": keras, "form": form}
+
+
 TFLITE = {
     "a free batch; names cleaned": Case("tflites:dense", shown="img:float32[?,4] -> Identity:float32[?,3]"),
     "a batch of one takes any number of rows": Case(
@@ -37,6 +43,7 @@ TFLITE = {
                            says="it has 2 signatures (double, negate)"),
     "asked to be ONNX it does not stay TFLite": Case("tflites:two_signatures", "ConversionError", says="2 signatures",
                                                      options=ModelOptions(target="onnx")),
+    "graphs that run each other in a circle": Case("tflites:circle", "ConversionError", says="graphs [0] of the"),
     "an operator that is no interpreter's": Case("tflites:custom", "UnsupportedOps", says="custom MatrixInverse (x1)"),
     "an operator of TensorFlow's own": Case("tflites:flex", "UnsupportedOps",
                                                     says="drop the SavedModel that the file was made from"),
@@ -45,14 +52,17 @@ TFLITE = {
 
 
 KERAS = {
-    "Keras 2, .h5": Case("nets:multi|2|h5",
+    "Keras 2, .h5": Case("nets:make", told=net("multi", 2, "h5"),
                          shown="left:float32[?,6], right:float32[?,4,3] -> scores:float32[?,3], value:float32[?,1]"),
-    "Keras 3, .keras": Case("nets:cnn|3|keras", shown="picture:float32[?,24,20,3] -> scores:float32[?,5]"),
-    "Keras 3, .h5, recurrent, free length": Case("nets:gru|3|h5", shown="x:float32[?,?,4] -> gru_1:float32[?,5]"),
-    "Keras 2's LSTM and Conv2DTranspose, which Keras 3 does not read": Case("nets:lstm|2|h5"),
-    "texts": Case("nets:words|3|keras", "native", says="it works on texts (word)"),
+    "Keras 3, .keras": Case("nets:make", told=net("cnn", 3, "keras"),
+        shown="picture:float32[?,24,20,3] -> scores:float32[?,5]"),
+    "Keras 3, .h5, recurrent, free length": Case("nets:make", told=net("gru", 3, "h5"),
+        shown="x:float32[?,?,4] -> gru_1:float32[?,5]"),
+    "Keras 2's LSTM and Conv2DTranspose, which Keras 3 does not read": Case("nets:make", told=net("lstm", 2, "h5")),
+    "texts": Case("nets:make", "native", told=net("words", 3, "keras"), says="it works on texts (word)"),
     "one of the outputs, under another name": Case(
-        "nets:multi|3|keras", shown="left:float32[?,6], right:float32[?,4,3] -> worth:float32[?,1]",
+        "nets:make", told=net("multi", 3, "keras"),
+        shown="left:float32[?,6], right:float32[?,4,3] -> worth:float32[?,1]",
         options=ModelOptions(outputs=(TensorOption("worth", "value"),))),
     "weights alone": Case("hdf5s:weights_only", "Unknown"),
     "a Lambda of Keras 3": Case("hdf5s:with_lambda", "ConversionError", says="Lambda ('twice') carries Python code"),
@@ -64,42 +74,75 @@ KERAS = {
     "half of a file": Case("hdf5s:half", "CorruptModel", says="is no whole HDF5 file"),
 }  # fmt: skip
 SAVED = {
-    "Keras' export: two signatures that are one": Case("nets:dilated|3|savedmodel",
+    "Keras' export: two signatures that are one": Case("nets:make", told=net("dilated", 3, "savedmodel"),
                                                        shown="x:float32[?,?,?,2] -> output_0:float32[?,?,?,4]"),
-    "of Keras 2": Case("nets:shared|2|savedmodel", shown="one:float32[?,6], two:float32[?,6] -> cosine:float32[?,1]"),
+    "of Keras 2": Case("nets:make", told=net("shared", 2, "savedmodel"),
+        shown="one:float32[?,6], two:float32[?,6] -> cosine:float32[?,1]"),
     "of TensorFlow 1": Case("graphs:saved_tf1", shown="x:float32[?,6] -> score:float32[?,2]"),
 }  # fmt: skip
 GRAPHS = {
     "frozen, training placeholders fixed, stale attributes dropped": Case(
-        "graphs:frozen_classifier", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
-    "frozen, a loop of v1": Case("graphs:frozen_loop", shown="x:float32[?,4] -> answer:float32[...]"),
-    "frozen, two outputs": Case("graphs:frozen_two",
+        "graphs:frozen", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
+    "frozen, a loop of v1": Case("graphs:frozen", told={"net": "rolled"},
+                                 shown="x:float32[?,4] -> answer:float32[...]"),
+    "frozen, two outputs": Case("graphs:frozen", told={"net": "two"},
                                 shown="x:float32[?,6] -> embeddings:float32[?,3], score:float32[?,2]"),
-    "outputs that the owner names": Case("graphs:frozen_classifier",
+    "outputs that the owner names": Case("graphs:frozen",
                                          shown="picture:float32[?,12,12,3] -> raw:float32[?,4]",
                                          options=ModelOptions(outputs=(TensorOption("raw", "logits"),))),
-    "outputs that are not there": Case("graphs:frozen_two", "ConversionError", says="Did you mean 'score'?",
+    "outputs that are not there": Case("graphs:frozen", "ConversionError", told={"net": "two"},
+                                       says="Did you mean 'score'?",
                                        options=ModelOptions(outputs=(TensorOption("scores"),))),
     "a checkpoint of version 2; a dead path; optimiser slots": Case(
-        "graphs:checkpoint_v2", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
-    "a checkpoint of version 1": Case("graphs:checkpoint_v1"),
+        "graphs:checkpoint", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
+    "a checkpoint of version 1": Case("graphs:checkpoint", told={"version": 1}),
     "a checkpoint whose name is empty": Case("graphs:checkpoint_without_prefix"),
-    "a checkpoint, a resource variable": Case("graphs:checkpoint_embedding",
+    "a checkpoint, a resource variable": Case("graphs:checkpoint", told={"net": "embedded"},
                                               shown="ids:int32[?,5] -> embedding:float32[?,6]"),
-    "a partial checkpoint": Case("graphs:checkpoint_partial", "ConversionError",
+    "a partial checkpoint": Case("graphs:checkpoint", "ConversionError", told={"partial": True},
                                  says="lacks 1 of the 6 variables that the outputs need: conv/w"),
     "a .meta alone": Case("graphs:meta_alone", "ConversionError", says="no .index and .data files lie beside it"),
     "a graph with variables": Case("graphs:with_variables", "ConversionError", says="1 variables (w) and no values"),
     "a graph that is cut short": Case("graphs:cut_short", "CorruptModel", says="is no whole TensorFlow graph"),
     "a graph that writes files": Case("graphs:writes_files", "ConversionError", says="WriteFile"),
 }  # fmt: skip
-CASES = TFLITE | KERAS | SAVED | GRAPHS
+TFJS = {
+    "a graph model of tf.js: fused operators, quantised weights, three shards": Case(
+        "jsons:copy", told={"of": "graph_fused"},
+        shown="x:float32[?,8,7,3] -> picture:float32[?,4,4,5], scores:float32[?,3]"),
+    "a layers model of tf.js": Case("jsons:copy", told={"of": "layers_picture"},
+                                    shown="conv2d_Conv2D1_input:float32[?,9,8,2] -> scores:float32[?,3]"),
+    "a layers model of tf.js: two inputs, a GRU of tf.js' own kind": Case("jsons:copy", told={"of": "layers_sequence"}),
+    "tf.js: a shard that is not there": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "lost"},
+        says="'group1-shard2of3.bin' does not lie beside model.json"),
+    "tf.js: a shard that is too short": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "short"}, says="and its files have"),
+    "tf.js: a shard elsewhere": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "elsewhere"},
+        says="'../../../etc/passwd' does not lie beside"),
+    "tf.js: an operator that is none": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "unknown"}, says="no operators MyOwnOp"),
+    "tf.js: fused with what tf.js does not fuse": Case(
+        "jsons:copy", "UnsupportedOps", told={"of": "graph_fused", "spoilt": "fused"}, says="BiasAdd and Gelu"),
+    "tf.js: an operator that writes files": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "writes"}, says="WriteFile ('w')"),
+    "tf.js: a constant without weights": Case(
+        "jsons:copy", "ConversionError", told={"of": "graph_fused", "spoilt": "constant"},
+        says="the constant 'axes' has no weights"),
+    "tf.js: a layer of the author's": Case(
+        "jsons:copy", "ConversionError", told={"of": "layers_picture", "spoilt": "own"}, says="is no class of Keras'"),
+    "tf.js: weights of another model": Case(
+        "jsons:copy", "ConversionError", told={"of": "layers_picture", "spoilt": "renamed"},
+        says="no layer has elsewhere/kernel"),
+}  # fmt: skip
+CASES = TFLITE | KERAS | SAVED | GRAPHS | TFJS
 ALWAYS = (
     "a free batch; names cleaned", "a batch of two is filled up", "a fused LSTM has variables",
-    "a fully connected operator that flattens keeps its bias",
+    "a fully connected operator that flattens keeps its bias", "graphs that run each other in a circle",
     "an operator that is no interpreter's", "Keras 3, .keras", "weights alone", "a Lambda of Keras 3",
     "a custom layer", "half of a file", "of TensorFlow 1", "frozen, two outputs", "a partial checkpoint",
-    "a graph that writes files", "a graph that is cut short",
+    "a graph that writes files", "a graph that is cut short", *TFJS,
 )  # fmt: skip
 """Rows of `make test`, one of each kind; all others are slow."""
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name not in ALWAYS]

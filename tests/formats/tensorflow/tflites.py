@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,19 @@ def flattened() -> bytes:
     return bytes(utils.convert_object_to_bytearray(model))
 
 
+def circle() -> bytes:
+    """A loop whose body is the graph that holds the loop."""
+    from tensorflow.lite.python import schema_py_generated as schema  # noqa: TID251
+    from tensorflow.lite.tools import flatbuffer_utils as utils  # noqa: TID251
+
+    model = utils.read_model_from_bytearray(bytearray(branches()))
+    codes = [code.builtinCode for code in model.operatorCodes]
+    for operator in model.subgraphs[0].operators:
+        if codes[operator.opcodeIndex] == schema.BuiltinOperator.WHILE:
+            operator.builtinOptions.bodySubgraphIndex = 0
+    return bytes(utils.convert_object_to_bytearray(model))
+
+
 def lstm() -> bytes:
     """Keras 3's LSTM: a loop."""
     import keras
@@ -210,3 +224,8 @@ def _spec(tf: Any, kinds: list[Any]) -> Any:
 ALL: tuple[Callable[[], bytes], ...] = (
     dense, one, pairs, mixed, int8, branches, flattened, lstm, fused_lstm, two_signatures, custom, flex, writes
 )  # fmt: skip
+
+
+def write(folder: Path, *, of: str) -> None:
+    """A maker: one of the above as model.tflite."""
+    (folder / "model.tflite").write_bytes(globals()[of]())
