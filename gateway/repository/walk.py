@@ -25,13 +25,18 @@ _NOT_MODELS = re.compile(
 )
 
 
+# TensorFlow 1 writes them for a checkpoint that is saved under a folder's name alone.
+_NAMELESS = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})")
+
+
 def is_temporary(name: str) -> bool:
     """A name that a tool gives a file only while it writes it; rsync's is `.NAME.XXXXXX`."""
     return _TEMPORARY.fullmatch(name) is not None or re.fullmatch(r"\..+\.[A-Za-z0-9]{6}", name) is not None
 
 
 def is_ignored(name: str) -> bool:
-    return is_temporary(name) or _NOT_MODELS.fullmatch(name) is not None
+    """Does it count nothing, as README and what is hidden?"""
+    return is_temporary(name) or (_NOT_MODELS.fullmatch(name) is not None and not _NAMELESS.fullmatch(name))
 
 
 def printable(name: str) -> str:

@@ -64,6 +64,10 @@ CASES = {
     "an unknown suffix is told of": Case({"foo.bin": M}, {}, notes=("foo.bin is not taken as a model",)),
     "a model of a format that is not here yet is not ignored": Case({"net.h5": M}, {"net/1": ["net.h5"]}),
     "hidden": Case({".git/config": M, ".hidden.onnx": M, ".a/1/model.onnx": M}, {}),
+    "a checkpoint of no name, as TensorFlow 1 writes it into a folder": Case(
+        {"net/1/.meta": M, "net/1/.index": M, "net/1/.data-00000-of-00001": M, "net/1/.DS_Store": M},
+        {"net/1": [".data-00000-of-00001", ".index", ".meta"]},
+    ),
     "temporary names": Case(
         {f"net.onnx{end}": M for end in (".part", ".tmp", ".crdownload", ".filepart", "~", ".swp")}
         | {".net.onnx.Ab12Cd": M, "a/1/model.onnx.part": M},
