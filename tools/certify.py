@@ -55,7 +55,7 @@ def source_of(row: zoo.Row) -> str:
     if row.make:
         return "made by MXNet: " + row.make.replace("gluon ", "model zoo ").replace("graph tests.formats.mxnet.", "")
     package = row.pypi or row.npm
-    return f"{package.replace('==', ' ')}, {Path(row.file).name}" if package else row.path.removeprefix("../")
+    return f"{package.replace('==', ' ')}, {Path(row.file).name}" if package else row.path.replace("../", "")
 
 
 def ask(command: str, source: Path, *options: str) -> tuple[int, dict[str, Any], float, float]:
