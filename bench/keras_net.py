@@ -1,5 +1,5 @@
 """Nets by hand in Keras with channels last, to measure ours against: LResNet-E-IR as tests/formats/mxnet/arcface.py has
-it for MXNet, the U-Net of torch_nets.py, and those that the authors of Keras have written, with weights by chance.
+it for MXNet, the nets of torch_nets.py, and those that the authors of Keras have written, with weights by chance.
 """
 
 from __future__ import annotations
@@ -64,6 +64,68 @@ def unet() -> Any:
     return keras.Model(picture, layers.Softmax()(layers.Conv2D(4, 1)(x)))
 
 
+def yolo() -> Any:
+    """keras.Model of (N, 128, 128, 3) pictures: rows of 25 numbers for each of 3 boxes of 64 and 16 cells."""
+    import keras
+
+    layers, ops = keras.layers, keras.ops
+
+    def block(x: Any, count: int, stride: int = 1) -> Any:
+        if stride > 1:  # torch pads on both sides
+            x = layers.ZeroPadding2D(1)(x)
+        x = layers.Conv2D(count, 3, strides=stride, padding="same" if stride == 1 else "valid", use_bias=False)(x)
+        return layers.Activation("silu")(layers.BatchNormalization()(x))
+
+    def head(x: Any) -> Any:
+        y = layers.Conv2D(75, 1)(x)
+        y = ops.sigmoid(ops.reshape(y, (-1, y.shape[1] * y.shape[2] * 3, 25)))
+        return ops.concatenate([y[..., :2] * 2 - 0.5, (y[..., 2:4] * 2) ** 2, y[..., 4:]], -1)
+
+    picture = near = layers.Input((128, 128, 3))
+    for count in (16, 32, 64, 128):
+        near = block(near, count, 2)
+    far = block(layers.MaxPooling2D()(near), 128)
+    near = block(layers.Concatenate()([near, layers.UpSampling2D()(far)]), 128)
+    return keras.Model(picture, ops.concatenate([head(near), head(far)], 1))
+
+
+def bert() -> Any:
+    """keras.Model of ids and mask (N, T): 6 layers of 4 heads, width 256."""
+    import keras
+
+    layers, ops = keras.layers, keras.ops
+
+    def layer(x: Any, mask: Any) -> Any:
+        qkv = layers.Dense(768)(x)
+        q, k, v = (
+            ops.transpose(ops.reshape(part, (-1, ops.shape(x)[1], 4, 64)), (0, 2, 1, 3))
+            for part in ops.split(qkv, 3, -1)
+        )
+        share = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) * 0.125 + mask)
+        y = ops.reshape(ops.transpose(ops.matmul(share, v), (0, 2, 1, 3)), (-1, ops.shape(x)[1], 256))
+        x = layers.LayerNormalization(epsilon=1e-5)(x + layers.Dense(256)(y))
+        y = layers.Dense(256)(ops.gelu(layers.Dense(1024)(x), approximate=False))
+        return layers.LayerNormalization(epsilon=1e-5)(x + y)
+
+    ids, there = layers.Input((None,), dtype="int64"), layers.Input((None,), dtype="int64")
+    x = layers.Embedding(5000, 256)(ids) + layers.Embedding(512, 256)(ops.arange(ops.shape(ids)[1]))
+    mask = (1 - ops.cast(there[:, None, None, :], "float32")) * -10000.0
+    for _ in range(6):
+        x = layer(x, mask)
+    return keras.Model([ids, there], x)
+
+
+def lstm() -> Any:
+    """keras.Model of sequences (N, T, 64): two bidirectional layers of 128, 32 classes a step."""
+    import keras
+
+    layers = keras.layers
+    given = x = layers.Input((None, 64))
+    for _ in range(2):
+        x = layers.Bidirectional(layers.LSTM(128, return_sequences=True))(x)
+    return keras.Model(given, layers.Activation("log_softmax")(layers.Dense(32)(x)))
+
+
 def application(name: str) -> Callable[[], Any]:
     def make() -> Any:
         import keras
@@ -80,4 +142,7 @@ NETS: dict[str, Callable[[], Any]] = {
     "densenet121": application("DenseNet121"),
     "inceptionv3": application("InceptionV3"),
     "unet": unet,
+    "yolo": yolo,
+    "bert": bert,
+    "lstm": lstm,
 }

@@ -60,8 +60,8 @@ def tensorflow(folder: Path, net: str) -> None:
 
         model = keras_net.NETS[net]()
         compiled = tf.function(lambda x: model(x, training=False), autograph=False)
-        picture = tf.constant(given("float32", list(model.input_shape)))
-        calls["keras"] = lambda: compiled(picture).numpy()
+        inputs = [tf.constant(given(put.dtype, list(put.shape))) for put in model.inputs]
+        calls["keras"] = lambda: compiled(inputs[0] if len(inputs) == 1 else inputs).numpy()
     definition = function.graph.as_graph_def()
     nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
     serve(calls, transposes=sum(node.op == "Transpose" for node in nodes))

@@ -21,7 +21,7 @@ def quantised(file: Path) -> None:
     rng = np.random.default_rng(2)
     weights: dict[str, Any] = {}
     lines, name = [], "data"
-    widths = [3, 32, 32, 64, 64, 128, 128]
+    widths = [3, 32, 32, 64, 64, 128, 128, 256, 256, 512, 512]
     for number, (ins, outs) in enumerate(itertools.pairwise(widths)):
         weights[f"w{number}"] = (rng.standard_normal((outs, ins, 3, 3)) / np.sqrt(ins * 9)).astype("f")
         weights[f"b{number}"] = (rng.standard_normal(outs) * 0.1).astype("f")
@@ -32,7 +32,7 @@ def quantised(file: Path) -> None:
         if ins == outs:
             lines.append(f"s{number} = Add(r{number}, r{number - 1})")
             name = f"s{number}"
-    weights["m"] = (rng.standard_normal((128, 10)) / 11).astype("f")
+    weights["m"] = (rng.standard_normal((widths[-1], 10)) / 22).astype("f")
     lines += [f"g = GlobalAveragePool({name})", "f = Flatten(g)", "y = MatMul(f, m)"]
     text = (
         '<ir_version: 10, opset_import: ["" : 17]>\nnet (float[N,3,64,64] data) => (float[N,10] y) {'

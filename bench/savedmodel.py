@@ -81,6 +81,9 @@ KERAS = {
     "DenseNet-121": "densenet121",
     "Inception v3": "inceptionv3",
     "U-Net": "unet",
+    "YOLO head": "yolo",
+    "BERT-like encoder": "bert",
+    "LSTM": "lstm",
 }
 """The same architecture by hand: a net of keras_net.py."""
 

@@ -34,7 +34,7 @@ from gateway.process.environments import Environments  # noqa: E402
 STATE = ROOT / "docs" / "savedmodel-nodes.json"
 PAGE = ROOT / "docs" / "savedmodel-nodes.md"
 SCRIPT = ROOT / "tests" / "formats" / "savedmodel" / "node_cases.py"
-PART, LEAST, PART_S = 50, 0.99, 1800.0
+PART, LEAST, PART_S = 200, 0.99, 1800.0  # a part costs a process of onnx and two of TensorFlow
 WHY: dict[str, str] = {}
 HEAD = """\
 # ONNX's node tests as SavedModels

@@ -233,6 +233,13 @@ class Format(ABC):
         """Child side, in Environment `native`: the framework itself, ready to answer. Errors: ConversionError."""
         raise MissingHop(self.title, NATIVE, self.targets)
 
+    def warm(self, source: Source, match: Match, models: Mapping[str, Oracle]) -> int:
+        """Child side, after `open_native` of every signature: calls that the source itself asks for before it serves.
+
+        The number of calls. Errors: ConversionError; the artifact is then not loaded.
+        """
+        return 0
+
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         """Child side: what the graph says of integer inputs, by public name: probes stay inside it."""
         return {}

@@ -46,8 +46,10 @@ class NativeRuntime(Runtime):
         signatures = {signature.name: signature for signature in artifact.signatures}
         try:
             models = {name: chosen.open_native(source, match, signature) for name, signature in signatures.items()}
+            chosen.warm(source, match, models)
         except ConversionError as error:
-            raise ModelRunError(f"{chosen.title} cannot load the artifact: {error.message}") from error
+            said = f"{chosen.title} cannot load the artifact: {error.message}"
+            raise ModelRunError(said, hint=error.hint) from error
         return cls(models, signatures)
 
     def run(self, signature: str, inputs: Tensors, outputs: Sequence[str] = ()) -> Tensors:

@@ -11,6 +11,7 @@ Rule 1: a SavedModel is a program: it is loaded in a sandbox of level L2 at leas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.core.artifact import NATIVE, ONNX
@@ -58,6 +59,11 @@ class SavedModel(Format):
         from gateway.formats.savedmodel.native import Served
 
         return Served(source, match, signature)
+
+    def warm(self, source: Source, match: Match, models: Mapping[str, Oracle]) -> int:
+        from gateway.formats.savedmodel.native import warm
+
+        return warm(source, match, models)
 
 
 FORMAT = SavedModel()

@@ -24,7 +24,7 @@ from gateway.core.names import did_you_mean
 from gateway.core.signature import PREDICT, Signature, TensorSpec
 from gateway.errors import ConversionError
 from gateway.formats.base import Conversion, Inspection, Match, Oracle, Source
-from gateway.formats.savedmodel import metagraph, screen
+from gateway.formats.savedmodel import metagraph, screen, warmup
 from gateway.formats.savedmodel.metagraph import MetaGraph, SignatureDef
 
 FILE = "saved_model.pb"
@@ -130,6 +130,20 @@ class Served(Oracle):
     def run(self, inputs: Tensors) -> Tensors:
         answers = self._call({spec.tensor: inputs[spec.name] for spec in self._signature.inputs})
         return {spec.name: _array(spec, answers[spec.tensor]) for spec in self._signature.outputs}
+
+    def target(self) -> warmup.Target:
+        return warmup.Target(tuple(spec.tensor for spec in self._signature.inputs), self._call)
+
+
+def warm(source: Source, match: Match, models: Mapping[str, Oracle]) -> int:
+    """Replays the warm-up requests beside it, as TensorFlow Serving does: how many. Errors: ConversionError."""
+    folder = source.path(match.main).parent
+    path = folder / warmup.FOLDER / warmup.FILE
+    if not path.is_file():
+        return 0
+    meta = metagraph.choose(metagraph.read(folder / FILE), tuple(json.loads(source.path(TAGS_FILE).read_text())))
+    targets = {name: model.target() for name, model in models.items() if isinstance(model, Served)}
+    return warmup.replay(path, targets, frozenset(meta.signatures))
 
 
 def _opened(folder: Path, tags: tuple[str, ...], key: str) -> Call:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ class Case:
     steps: int = 0  # by which integers may differ
     feeds: dict[str, Any] = field(default_factory=dict)  # inputs that are not drawn: name -> (dtype, list)
     transposes: int | None = None  # how many may be left
+    stored: int | None = None  # bytes that variables and constants may have
+    always: bool = False  # in `make test` whichever rows are
 
 
 X = "(float[N,3,H,W] x) => (float[] y)"
@@ -50,6 +53,14 @@ def pool(op: str, attributes: str, x: str = X, **more: Any) -> Case:
 
 def resize(attributes: str, scales: list[float], x: str = X, **more: Any) -> Case:
     return Case(f"{x} {{ y = Resize<{attributes}>(x, , s) }}", weights={"s": ("float32", scales)}, **more)
+
+
+def whole(kind: str, *sizes: int, low: int = -127, high: int = 127) -> Any:
+    """Integers between two bounds, in no order that a wrong axis would keep."""
+    import numpy as np
+
+    numbers = (np.arange(math.prod(sizes)) * 73) % (high - low + 1) + low
+    return (kind, numbers.reshape(sizes))
 
 
 SAME_U, SAME_L = 'auto_pad="SAME_UPPER"', 'auto_pad="SAME_LOWER"'
@@ -551,6 +562,65 @@ CASES = {
         {"s": ("int64", 3), "w": (8,)},
         opset=17,
         rtol=1e-5,
+    ),
+    # -- stored weights that stay the whole numbers they are
+    "weights of a convolution dequantised for each output": Case(
+        f"{X} {{ v = DequantizeLinear<axis=0>(w, s, z) y = Conv<pads=[1,1,1,1]>(x, v) }}",
+        weights={"w": whole("int8", 48, 3, 3, 3), "s": (48,), "z": whole("int8", 48, low=-3, high=3)},
+        stored=48 * 27 + 48 * 8 + 400,
+        transposes=2,  # the client's picture, and his answer
+        always=True,
+    ),
+    "weights of a product dequantised, their axes turned": Case(
+        "(float[N,T,16] x) => (float[] y)"
+        "{ v = DequantizeLinear<axis=1>(w, s, z) t = Transpose<perm=[1,0]>(v) y = MatMul(x, t) }",
+        ROWS,
+        {"w": whole("uint8", 96, 16, low=0, high=255), "s": (16,), "z": ("uint8", [128] * 16)},
+        stored=96 * 16 + 16 * 8 + 400,
+        transposes=0,
+        always=True,
+    ),
+    "weights dequantised by one scale, of 16 bits, without a zero point": Case(
+        "(float[N,T,16] x) => (float[] y) { v = DequantizeLinear(w, s) y = MatMul(x, v) }",
+        ROWS,
+        {"w": whole("int16", 16, 80, low=-999, high=999), "s": ("float32", 0.01)},
+        stored=16 * 80 * 2 + 400,
+    ),
+    "a quantised convolution, zero points of weights": Case(
+        "(uint8[N,3,H,W] x) => (uint8[] y) { y = QLinearConv<pads=[1,1,1,1]>(x, s, z, w, t, u, r, v) }",
+        weights={
+            "s": ("float32", 0.05),
+            "z": ("uint8", 3),
+            "w": whole("uint8", 48, 3, 3, 3, low=0, high=255),
+            "t": ("float32", 0.01),
+            "u": ("uint8", 120),
+            "r": ("float32", 0.2),
+            "v": ("uint8", 99),
+        },
+        steps=1,
+        stored=48 * 27 + 700,
+        always=True,
+    ),
+    # -- sizes that are known in part
+    "a shape of known and free sizes, as exporters write it": Case(
+        "(float[N,8,3,4] x) => (float[] y) { s = Shape(x) i = Constant<value_int=0>() n = Gather(s, i)"
+        "j = Constant<value_int=2>() h = Gather(s, j) a = Unsqueeze(n, o) b = Unsqueeze(h, o)"
+        "t = Concat<axis=0>(a, b, k) y = Reshape(x, t) }",
+        ({"N": 1}, {"N": 3}),
+        {"o": i64(0), "k": i64(8, 4)},
+        always=True,
+    ),
+    "a shape cut in two, one part cast": Case(
+        "(float[N,6,5] x) => (float[] y) { s = Shape(x) f = Slice(s, z, o) r = Slice(s, o, e) c = Cast<to=6>(r)"
+        "d = Cast<to=7>(c) p = ReduceProd<keepdims=1>(d) t = Concat<axis=0>(f, p) y = Reshape(x, t) }",
+        ({"N": 1}, {"N": 4}),
+        {"z": i64(0), "o": i64(1), "e": i64(9)},
+    ),
+    "a shape with a free size in the middle that is said twice": Case(
+        "(float[2,T,6] x) => (float[] y) { s = Shape(x) i = Constant<value_int=-2>() n = Gather(s, i)"
+        "a = Unsqueeze(n, o) t = Concat<axis=0>(k, a, m) y = Reshape(x, t) }",
+        ({"T": 1}, {"T": 5}),
+        {"o": i64(0), "k": i64(3, 2), "m": i64(2)},
     ),
     # -- integer types
     "abs, sign and relu of integers": Case(

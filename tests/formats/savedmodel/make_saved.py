@@ -1,10 +1,14 @@
 """SavedModels of others: of TensorFlow 2, of TensorFlow 1 and of Keras. A script for Environment `tensorflow`:
 
-python make_saved.py FOLDER      writes FOLDER/tf2, FOLDER/tf1, FOLDER/keras
+python make_saved.py FOLDER      writes FOLDER/tf2, FOLDER/tf1, FOLDER/keras, and FOLDER/badly_warm, which is tf2 with
+                                 a warm-up request for a signature that it has not
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,7 +98,18 @@ def keras(folder: Path) -> None:
     model.export(str(folder), verbose=False)
 
 
+def warm(folder: Path, records: list[str]) -> None:
+    (folder / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(folder / "assets.extra" / "tf_serving_warmup_requests")) as stream:
+        for record in records:
+            stream.write(base64.b64decode(record))
+
+
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     for make, name in ((two, "tf2"), (one, "tf1"), (keras, "keras")):
         make(root / name)
+    written = json.loads(Path(__file__).with_name("warmup.json").read_text())
+    shutil.copytree(root / "tf2", root / "badly_warm")
+    warm(root / "tf2", written["every kind"][:3])
+    warm(root / "badly_warm", written["no such signature"])

@@ -17,7 +17,7 @@ from gateway.core.artifact import Artifact, Verdict
 from gateway.core.dtypes import Tensors
 from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.savedmodel import SavedModelOptions
-from gateway.errors import ConversionError, SandboxTooWeak
+from gateway.errors import ConversionError, ModelRunError, SandboxTooWeak
 from gateway.formats.base import all_formats
 from gateway.process import sandbox_levels
 from gateway.process.environments import Environments
@@ -194,6 +194,15 @@ def test_what_cannot_be_served(made: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConversionError) as error:
         converted(made / "tf1", options, tmp_path / "out")
     assert said in error.value.message
+
+
+@pytest.mark.slow  # a whole conversion, for one sentence
+@pytest.mark.environment("tensorflow")
+def test_a_warm_up_request_that_fails_fails_the_load_as_in_tensorflow_serving(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelRunError) as error:
+        converted(made / "badly_warm", ModelOptions(target="native"), tmp_path / "out")
+    assert "warm-up record 2 (Predict of signature 'serving_defualt'): there is no such signature" in str(error.value)
+    assert "leave assets.extra/tf_serving_warmup_requests out" in error.value.hint
 
 
 @pytest.mark.environment("tensorflow")

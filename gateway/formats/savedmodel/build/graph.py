@@ -26,8 +26,8 @@ from gateway.errors import ConversionError, GatewayError
 from gateway.formats.savedmodel.build import node as nodes
 from gateway.formats.savedmodel.build.fold import fold_batch_norms
 from gateway.formats.savedmodel.build.node import Node
-from gateway.formats.savedmodel.build.values import Value
-from gateway.formats.savedmodel.build.weights import Weights
+from gateway.formats.savedmodel.build.values import Packed, Value
+from gateway.formats.savedmodel.build.weights import LARGE, Weights
 from gateway.graph import registry
 
 TARGET = "tensorflow"
@@ -35,6 +35,7 @@ FOLDED_BYTES = 64 << 20  # a larger result of constants is computed when the gra
 KNOWN_ELEMENTS = 64  # of integers that shape inference may know
 BODIES = ("If", "Loop", "Scan", "SequenceMap")
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+PACKED = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
 
 Item = Any
 """Value | list[Item] (a sequence) | None (left out, or an empty optional)."""
@@ -93,11 +94,18 @@ class Builder:
         inputs = [scope[name] for name in node.inputs]
         if node.op in BODIES:
             return self._items(function(self, node, *inputs, scope=scope))
-        if node.op not in RANDOM and _all_constant(inputs):
+        if node.op not in RANDOM and _all_constant(inputs) and not self.packs(node, inputs):
             folded = self._folded(function, node, inputs)
             if folded is not None:
                 return folded
         return self._items(function(self, node, *inputs))
+
+    def packs(self, node: Node, inputs: Sequence[Item]) -> bool:
+        """Are these stored weights that stay the whole numbers they are, in the file?"""
+        if node.op not in PACKED or self.weights.trainable or node.get("block_size", 0) or node.get("output_dtype", 0):
+            return False
+        x, scale = inputs[:2]
+        return bool(_all_constant(inputs) and x.array.size >= LARGE and x.rank and scale.dtype == tf.float32)
 
     def _folded(self, function: Any, node: Node, inputs: Sequence[Item]) -> list[Item] | None:
         """The node's outputs as constants, or None where they would be too large or are not tensors."""
@@ -109,21 +117,31 @@ class Builder:
         if sum(np.asarray(array).nbytes for array in arrays) > FOLDED_BYTES:
             return None
         kept = next((item.name for item in inputs if isinstance(item, Value) and item.name), "")
-        return [self.constant(np.asarray(array), kept) for array in arrays]
+        return [
+            item if isinstance(item, Packed) else self.constant(np.asarray(array), kept)
+            for item, array in zip(made, arrays)
+        ]
 
     def _items(self, made: Any) -> list[Item]:
         return [self._item(item) for item in (made if isinstance(made, tuple) else (made,))]
 
     def _item(self, made: Any) -> Item:
-        if made is None or isinstance(made, Value):
+        if made is None:
             return made
+        if isinstance(made, Value):
+            return self._whole(made) if not made.constant and made.rank in (0, 1) else made
         if isinstance(made, list):
             return [self._item(item) for item in made]
         if isinstance(made, (np.ndarray, np.generic)):
             return self.constant(np.asarray(made))
-        tensor = tf.convert_to_tensor(made)
-        known = _known(tensor)
-        return Value(tensor) if known is None else self.constant(known)
+        return self._whole(Value(tf.convert_to_tensor(made)))
+
+    def _whole(self, value: Value) -> Value:
+        """A constant where TensorFlow, or what is said of its elements, tells all of it."""
+        known = _known(value.tensor)
+        if known is None and value.parts is not None and None not in value.parts:
+            known = np.array(value.parts, value.dtype.as_numpy_dtype).reshape([-1] if value.rank else [])
+        return value if known is None else self.constant(known)
 
 
 def _scope_name(node: Node) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from gateway.core.savedmodel import SERVE, TRAIN, SavedModelOptions, graph_name
+from gateway.formats.savedmodel.build import slim
 
 
 class Port(Protocol):
@@ -49,7 +50,9 @@ def lay_out(function: Any, inputs: Sequence[Port], outputs: Sequence[Port], hand
         fed[inner.name] = handles[id(outer)] if id(outer) in handles else tf.constant(outer.numpy())
     updates = [operation.name for operation in function.graph.control_outputs]
     wanted = [function.structured_outputs[port.name].name for port in outputs]
-    made = tf.import_graph_def(function.graph.as_graph_def(), fed, [*wanted, *updates], name="model")
+    definition = function.graph.as_graph_def()
+    slim.slim_graph(definition, [*wanted, *updates, *fed])
+    made = tf.import_graph_def(definition, fed, [*wanted, *updates], name="model")
     return Laid(shown, dict(zip((port.name for port in outputs), made)), made[len(wanted) :])
 
 

@@ -20,7 +20,7 @@ from gateway.core.dtypes import Array
 from gateway.core.savedmodel import GRAPH_FILE, SERVE, SavedModelOptions, graph_name
 from gateway.core.signature import PREDICT
 from gateway.errors import ConversionError
-from gateway.formats.savedmodel.build import further, metagraphs
+from gateway.formats.savedmodel.build import further, metagraphs, slim
 from gateway.formats.savedmodel.build.further import Further
 from gateway.formats.savedmodel.build.graph import Builder, own_graph
 from gateway.formats.savedmodel.build.node import array_of, dense_of, tf_dtype
@@ -126,6 +126,7 @@ def save(path: Path, folder: Path, wish: Wish | None = None) -> Made:
     methods = dict.fromkeys(options.signatures, options.method) | dict(model.wish.methods)
     if options.tags != (SERVE,) or set(methods.values()) != {PREDICT}:
         _relabel(folder, options.tags, methods)
+    slim.slim_file(folder)
     return _made(function, model)
 
 
@@ -176,7 +177,6 @@ def _relabel(folder: Path, tags: Sequence[str], methods: Mapping[str, str]) -> N
         for key, method in methods.items():
             meta.signature_def[key].method_name = method
     path.write_bytes(saved.SerializeToString())
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # it is of the file as TensorFlow wrote it
 
 
 def _held(tensor: Any, last: bool) -> Value:

@@ -10,6 +10,8 @@ Rule 1: ONNX's Transpose costs nothing here: it changes `perm`. A tf.transpose i
         of size 1 move.
 Rule 2: what was made inside a branch or a loop body is never kept on a Value from outside it:
         TensorFlow refuses tensors of another graph.
+        `parts`, where there are any, are the elements of a vector or scalar of whole numbers (sizes, mostly), None for
+        those that are computed at run time: of a shape with a free batch the rest is known.
 Rule 3: a constant becomes a tensor when it is first read: as a tf.Variable or a tf.constant, as
         weights.py says, laid out as the reader wants it: no transpose at run time.
 """
@@ -57,6 +59,7 @@ class Value:
     ) -> None:
         """Either `held` (a tf.Tensor, `perm` None meaning ONNX's order) or `array` with `materialise`."""
         assert (held is None) != (array is None)
+        self.parts: list[int | None] | None = None
         self.array, self.name, self._materialise = array, name, materialise
         self._held: dict[Perm | None, Any] = {}
         if held is not None:
@@ -148,6 +151,19 @@ class Value:
         """A constant with another array: reshaped, padded or folded from this one, under its name."""
         return Value(array=array, name=self.name, materialise=self._materialise)
 
+    @property
+    def elements(self) -> list[int | None] | None:
+        """Elements of a vector or scalar of whole numbers as far as they are known; None where nothing is."""
+        if self.array is not None:
+            plain = self.array.dtype.kind in "iu" and self.array.ndim <= 1
+            return [int(number) for number in self.array.reshape(-1)] if plain else None
+        return self.parts
+
+    def with_parts(self, parts: list[int | None] | None) -> Value:
+        """Itself, its elements known in part."""
+        self.parts = parts
+        return self
+
     def transposed(self, perm: Perm) -> Value:
         """ONNX's Transpose: y.shape[i] is x.shape[perm[i]]. Writes nothing into the graph."""
         if self.array is not None:
@@ -155,6 +171,39 @@ class Value:
         assert self.perm is not None
         place = inverse(perm)
         return Value(self._native, tuple(place[axis] for axis in self.perm))
+
+
+class Packed(Value):
+    """Whole numbers that the model stores, and what is computed with: (stored - zero) scale, in floats.
+
+    `array` is what they stand for; the file holds what is stored, a quarter of the size, and the graph makes the
+    floats of it. `zero` and `scale` broadcast against `stored` and have its rank; without a scale it is 1.
+    """
+
+    def __init__(self, stored: Value, zero: Array | None, scale: Array | None, kind: Any) -> None:
+        """`stored` is a constant, `kind` the float type of the answer: tf.DType."""
+        assert stored.array is not None
+        wide = stored.array.astype(np.float64) - (0 if zero is None else zero.astype(np.float64))
+        array = wide.astype(kind.as_numpy_dtype)  # exact: 8 and 16 bits, or zero points of the same
+        if scale is not None:
+            array = array * scale.astype(kind.as_numpy_dtype)
+        super().__init__(array=array, name=stored.name, materialise=stored._materialise)
+        self.stored, self.zero, self.scale, self.kind = stored, zero, scale, kind
+
+    def _constant_in_order(self, perm: Perm | None) -> Any:
+        assert perm is not None
+        if tf.executing_eagerly():
+            return super()._constant_in_order(perm)
+        made = tf.cast(self.stored.in_order(perm), self.kind)
+        if self.zero is not None and np.any(self.zero):
+            made = made - tf.constant(self.zero.transpose(perm).astype(self.kind.as_numpy_dtype))
+        if self.scale is not None:
+            made = made * tf.constant(self.scale.transpose(perm).astype(self.kind.as_numpy_dtype))
+        return made
+
+    def transposed(self, perm: Perm) -> Value:
+        zero, scale = (None if each is None else each.transpose(perm) for each in (self.zero, self.scale))
+        return Packed(self.stored.transposed(perm), zero, scale, self.kind)
 
 
 class Flat(Value):
@@ -167,6 +216,7 @@ class Flat(Value):
     def __init__(self, source: Value) -> None:
         self.source, self.perm, self.array, self.name = source, (0, 1), None, ""
         self._held: dict[Perm | None, Any] = {}
+        self.parts = None
         self.width = math.prod(int(size or 0) for size in source.shape[1:])
 
     @staticmethod

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from gateway.core.dtypes import Array
 
-LARGE = 256  # elements; smaller ones are constants, which graph optimisation can fold
+LARGE = 1024  # elements; smaller ones are constants, which graph optimisation can fold, and cost less than a variable
 LARGE_WHOLE = 1 << 16  # the same for integers, which are never trained: quantised weights and tables
 
 

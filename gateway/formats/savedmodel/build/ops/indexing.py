@@ -62,13 +62,15 @@ def _sliced(x: Value, starts: Value, ends: Value, axes: list[int] | None, steps:
             else:  # by way of the reversed axis: no bound can say "before the first"
                 tensor = tf.reverse(tensor, [place])
                 index[place] = slice(length - 1 - begin, tf.maximum(length - 1 - begin, length - 1 - end), -step)
-    return Value(tensor[tuple(index)], perm)
+    made = Value(tensor[tuple(index)], perm)
+    fixed = all(isinstance(n, (int, type(None))) for part in index for n in (part.start, part.stop, part.step))
+    return made.with_parts(x.parts[index[0]]) if x.parts is not None and x.rank == 1 and fixed else made
 
 
 def _plain(start: int, end: int, step: int) -> bool:
-    """Bounds that mean the same for every size: from the first element, or to the last."""
+    """Bounds that mean the same for every size: both counted from the first element, from it, or to the last."""
     return (step > 0 and (start >= 0 or start >= -1) and start <= 0 and (end >= END or end < 0)) or (
-        step > 0 and 0 <= start < END and end >= END
+        step > 0 and 0 <= start < END and end >= 0
     )
 
 
@@ -149,14 +151,26 @@ def from_start(indices: Any, size: Any) -> Any:
 def gather(build: Builder, node: Node, x: Value, indices: Value) -> Any:
     """Slices at `indices` along an axis."""
     axis = node.get("axis", 0)
+    parts = _picked(x, indices)
+    if parts is not None and None not in parts:
+        assert indices.array is not None
+        return np.array(parts, x.dtype.as_numpy_dtype).reshape(indices.array.shape)
     keeps = indices.rank == 1 and x.rank is not None  # an axis stays an axis: whatever the order
     tensor, perm = held(x) if keeps else (x.tensor, None)
     place = moved([positive(axis, x.rank)], perm)[0] if keeps and x.rank is not None else axis
     where, known = indices.tensor, integers(indices)
     if known is None or min(known, default=0) < 0:
         where = from_start(where, tf.shape(tensor)[place])
-    made = tf.gather(tensor, where, axis=place)
-    return Value(made, perm) if keeps else made
+    made = Value(tf.gather(tensor, where, axis=place), perm if keeps else None)
+    return made.with_parts(parts)
+
+
+def _picked(x: Value, indices: Value) -> list[int | None] | None:
+    """Elements of a shape that is known in part."""
+    where = integers(indices)
+    if x.parts is None or x.rank != 1 or where is None or indices.rank not in (0, 1):
+        return None
+    return [x.parts[place] for place in where] if all(-len(x.parts) <= p < len(x.parts) for p in where) else None
 
 
 def _places(indices: Any, axis: int) -> Any:

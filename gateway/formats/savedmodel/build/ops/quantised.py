@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gateway.core.dtypes import Array
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
 from gateway.formats.savedmodel.build.layout import held, moved, positive
 from gateway.formats.savedmodel.build.node import Node, tf_dtype
 from gateway.formats.savedmodel.build.ops.nn import conv
-from gateway.formats.savedmodel.build.values import Perm, Value
+from gateway.formats.savedmodel.build.values import Packed, Perm, Value
 from gateway.graph.registry import op
 
 INTEGERS = (tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32)
@@ -55,22 +56,37 @@ def saturated(rounded: Any, zero: Any, kind: Any) -> Any:
     wide = rounded.dtype if kind.size <= 2 and rounded.dtype in (tf.float32, tf.float64) else tf.float64
     # What 8 and 16 bits hold is exact in float32, and what is beyond is cut the same.
     total = tf.cast(rounded, wide)
-    total = total if zero is None else total + tf.cast(zero, wide)
+    if zero is not None:
+        total = total + (zero.astype(wide.as_numpy_dtype) if isinstance(zero, np.ndarray) else tf.cast(zero, wide))
     return tf.cast(tf.clip_by_value(total, kind.min, kind.max), kind)
 
 
 @op(TARGET, "DequantizeLinear", "com.microsoft.DequantizeLinear")
 def dequantize_linear(build: Builder, node: Node, x: Value, scale: Value, zero: Value | None = None) -> Any:
     """(x - zero point) scale, in the scale's type."""
+    if x.dtype not in INTEGERS:
+        raise ValueError(f"dequantisation of {x.dtype.name}")
+    if build.packs(node, (x, scale, zero)):
+        return _packed(node, x, scale, zero)
     tensor, perm = _operand(node, x)
-    if tensor.dtype not in INTEGERS:
-        raise ValueError(f"dequantisation of {tensor.dtype.name}")
     number = node.get("output_dtype", 0)
     kind = tf_dtype(number) if number else scale.dtype
     whole = tf.cast(tensor, tf.int32)
     if zero is not None:
         whole = whole - tf.cast(_spread(node, zero.tensor, tensor, perm), tf.int32)
     return Value(tf.cast(tf.cast(whole, scale.dtype) * _spread(node, scale.tensor, tensor, perm), kind), perm)
+
+
+def _packed(node: Node, x: Value, scale: Value, zero: Value | None) -> Value:
+    """Stored weights, as whole numbers in the file."""
+    axis = positive(node.get("axis", 1), x.rank or 1)
+
+    def shaped(array: Array) -> Array:
+        return array.reshape([-1 if place == axis and array.size > 1 else 1 for place in range(x.rank or 0)])
+
+    assert scale.array is not None
+    point = None if zero is None or zero.array is None else shaped(zero.array)
+    return Packed(x, point, shaped(scale.array), tf.float32)
 
 
 @op(TARGET, "DynamicQuantizeLinear")
@@ -89,7 +105,7 @@ def _minus(value: Value, zero: Value | None, shape: list[int] | None = None) -> 
     wide = tf.cast(value.tensor, tf.float64)
     if zero is None:
         return wide
-    point = tf.cast(zero.tensor, tf.float64)
+    point = tf.convert_to_tensor(_as(zero, tf.float64))
     return wide - (tf.reshape(point, shape) if shape is not None and len(point.shape) else point)
 
 
@@ -131,8 +147,16 @@ def qlinear_matmul(
 
 
 def _single(value: Value, shape: list[int] | None = None) -> Any:
-    scale = tf.cast(value.tensor, tf.float32)
-    return tf.reshape(scale, shape) if shape is not None and len(scale.shape) else scale
+    """A scale in float32: numpy where it is stored."""
+    scale = _as(value, tf.float32)
+    if shape is None or not len(scale.shape):
+        return scale
+    return scale.reshape(shape) if value.array is not None else tf.reshape(scale, shape)
+
+
+def _as(value: Value, kind: Any) -> Any:
+    """In another type: numpy where it is stored, so that the graph has no cast of a constant."""
+    return tf.cast(value.tensor, kind) if value.array is None else value.array.astype(kind.as_numpy_dtype)
 
 
 def _requantised(total: Any, scales: tuple[Any, Any], y_scale: Value, y_zero: Value) -> Any:
@@ -140,7 +164,8 @@ def _requantised(total: Any, scales: tuple[Any, Any], y_scale: Value, y_zero: Va
     what lies between two steps goes the same way.
     """
     factor = scales[0] * scales[1] / _single(y_scale)
-    return saturated(tf.round(tf.cast(total, tf.float32) * factor), y_zero.tensor, y_zero.dtype)
+    zero = y_zero.tensor if y_zero.array is None else y_zero.array
+    return saturated(tf.round(tf.cast(total, tf.float32) * factor), zero, y_zero.dtype)
 
 
 def _convolved(build: Builder, node: Node, x: Value, w: Value, x_zero: Value | None, w_zero: Value | None) -> Value:
@@ -155,7 +180,10 @@ def _convolved(build: Builder, node: Node, x: Value, w: Value, x_zero: Value | N
         zero = w_zero.array.astype(np.float64)
         known = known - (zero.reshape(per_channel) if zero.ndim else zero)
     kind = _exact(np.abs(known).reshape(len(known), -1).sum(1).max(initial=0.0), x.dtype)
-    return conv(build, node, _less(x, x_zero, kind), w.replaced(known.astype(kind.as_numpy_dtype)))
+    point = None if w_zero is None or w_zero.array is None else w_zero.array
+    if point is not None:
+        point = point.reshape(per_channel if point.size > 1 else [1] * w.array.ndim)
+    return conv(build, node, _less(x, x_zero, kind), Packed(w, point, None, kind))
 
 
 def _exact(most: float, kind: Any) -> Any:
@@ -167,7 +195,10 @@ def _less(x: Value, zero: Value | None, kind: Any) -> Value:
     """x less one zero point, in the order in which x is held."""
     tensor, perm = held(x)
     wide = tf.cast(tensor, kind)
-    return Value(wide if zero is None else wide - tf.cast(tf.reshape(zero.tensor, []), kind), perm)
+    if zero is None:
+        return Value(wide, perm)
+    point = tf.reshape(zero.tensor, []) if zero.array is None else zero.array.reshape([])
+    return Value(wide - (point.astype(kind.as_numpy_dtype) if zero.array is not None else tf.cast(point, kind)), perm)
 
 
 @op(TARGET, "ConvInteger")
@@ -197,5 +228,5 @@ def qlinear_conv(
     made = _convolved(build, node, x, w, x_zero, w_zero)
     total = tf.cast(made.last, tf.float64)
     if b is not None:
-        total = total + tf.cast(b.tensor, tf.float64)
+        total = total + _as(b, tf.float64)
     return Value(_requantised(total, (_single(x_scale), _single(w_scale)), y_scale, y_zero), made.perm)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gateway.formats.savedmodel.build.graph import TARGET, Builder
-from gateway.formats.savedmodel.build.layout import held, moved, positive
+from gateway.formats.savedmodel.build.layout import dynamic_shape, held, moved, positive
 from gateway.formats.savedmodel.build.node import Node
 from gateway.formats.savedmodel.build.values import Value, channels_last
 from gateway.graph.registry import op
@@ -28,7 +28,7 @@ class Axis:
 
     @property
     def untouched(self) -> bool:
-        return self.known and self.size == self.out and self.scale == 1.0
+        return self.size is self.out or (self.known and self.size == self.out and self.scale == 1.0)
 
     def positions(self, mode: str, roi: tuple[Any, Any] | None) -> Any:
         """Where each new element lies in the old axis: float32 (out,)."""
@@ -92,7 +92,7 @@ def _axes(node: Node, x: Value, scales: Value | None, sizes: Value | None) -> di
     chosen = [positive(axis, x.rank) for axis in node.get("axes", range(x.rank))]
     here: list[Any] = list(x.shape)
     if None in here:
-        now = tf.shape(x.tensor, out_type=tf.int64)
+        now = tf.convert_to_tensor(dynamic_shape(x))
         here = [now[axis] if size is None else size for axis, size in enumerate(here)]
     given = sizes if sizes is not None else scales
     assert given is not None
@@ -104,6 +104,9 @@ def _axes(node: Node, x: Value, scales: Value | None, sizes: Value | None) -> di
     found = {}
     if sizes is None:
         for axis, scale in zip(chosen, wanted):
+            if not tf.is_tensor(scale) and scale == 1.0:
+                found[axis] = Axis(here[axis], here[axis], 1.0)
+                continue
             both = tf.is_tensor(scale) or tf.is_tensor(here[axis])
             out = (
                 tf.cast(tf.floor(tf.cast(here[axis], F) * scale), tf.int64)

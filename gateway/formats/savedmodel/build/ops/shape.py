@@ -51,7 +51,9 @@ def transpose(build: Builder, node: Node, x: Value) -> Any:
 @op(TARGET, "Shape")
 def shape(build: Builder, node: Node, x: Value) -> Any:
     """Sizes as int64, from `start` to `end`."""
-    return dynamic_shape(x)[node.get("start", 0) : node.get("end")]
+    part = slice(node.get("start", 0), node.get("end"))
+    found = dynamic_shape(x)[part]
+    return found if x.rank is None or isinstance(found, np.ndarray) else Value(found).with_parts(x.shape[part])
 
 
 @op(TARGET, "Size")
@@ -65,6 +67,9 @@ def reshape(build: Builder, node: Node, x: Value, to: Value | None = None) -> An
     """-1 is inferred, 0 copies a size (unless `allowzero`)."""
     wanted = list(node.get("shape", [])) if to is None else integers(to)
     copies = not node.get("allowzero", 0)
+    parts = None if wanted is not None or to is None else to.parts
+    if parts is not None and parts.count(None) == 1 and all(size is None or size > 0 for size in parts):
+        wanted = [-1 if size is None else size for size in parts]  # the one that is not known follows
     if wanted is None:
         assert to is not None
         sizes = to.tensor
@@ -131,7 +136,20 @@ def concat(build: Builder, node: Node, *values: Value) -> Any:
         return tf.concat([v.tensor for v in values], axis)
     _, perm = held(lead)
     place = moved([positive(axis, rank)], perm)[0]
-    return Value(tf.concat([v.in_order(perm) for v in values], place), perm)
+    made = Value(tf.concat([v.in_order(perm) for v in values], place), perm)
+    return made.with_parts(_joined(values)) if rank == 1 and made.dtype.is_integer else made
+
+
+def _joined(values: tuple[Value, ...]) -> list[int | None] | None:
+    """Elements of vectors one after another; None where a vector's length is not known."""
+    found: list[int | None] = []
+    for value in values:
+        size = value.shape[0]
+        parts = value.elements or ([None] * size if size is not None else None)
+        if parts is None:
+            return None
+        found += parts
+    return found
 
 
 @op(TARGET, "Squeeze")
@@ -143,7 +161,8 @@ def squeeze(build: Builder, node: Node, x: Value, axes: Value | None = None) -> 
         rank = tf.size(sizes, out_type=tf.int64)
         gone = tf.scatter_nd(tf.math.floormod(axes.tensor, rank)[:, None], tf.ones_like(axes.tensor), rank[None])
         return tf.reshape(x.tensor, tf.boolean_mask(sizes, gone == 0))
-    return tf.squeeze(x.tensor, dropped)
+    made = tf.squeeze(x.tensor, dropped)
+    return Value(made).with_parts(x.parts) if x.rank == 1 else made
 
 
 @op(TARGET, "Unsqueeze")
@@ -157,7 +176,7 @@ def unsqueeze(build: Builder, node: Node, x: Value, axes: Value | None = None) -
     tensor = x.tensor
     for axis in sorted(axis % rank for axis in new):
         tensor = tf.expand_dims(tensor, axis)
-    return tensor
+    return Value(tensor).with_parts(x.parts) if rank == 1 else tensor
 
 
 def _unsqueezed(x: Value, axes: Any) -> Any:
@@ -176,7 +195,9 @@ def _unsqueezed(x: Value, axes: Any) -> Any:
 def cast(build: Builder, node: Node, x: Value) -> Any:
     """Another type."""
     tensor, perm = held(x)
-    return Value(as_type(tensor, tf_dtype(node.get("to"))), perm)
+    kind = tf_dtype(node.get("to"))
+    # Only to a type that holds every size: what does not fit wraps.
+    return Value(as_type(tensor, kind), perm).with_parts(x.parts if kind in (tf.int32, tf.int64) else None)
 
 
 @op(TARGET, "CastLike")
