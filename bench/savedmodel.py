@@ -1,16 +1,19 @@
 """`python -m bench.savedmodel [ROW ...]`: nets of several families as SavedModels, against onnxruntime and Keras.
 
+Every row without names: 15 to 25 minutes on a quiet machine, WHOLE_S at the most. A row that fails or is not over in
+ROW_S keeps what was measured before, is named, and makes the exit 1; the others go on.
+
 For each row: the greatest error against the judge, of the SavedModel and of the ONNX file beside it; seconds of the
 conversion and of the judge; size of the SavedModel over its weights; transposes left; the latency of one example, of
 the SavedModel, of the same graph as ONNX in onnxruntime, and of the same net by hand in Keras, channels last, where
-there is one (keras_net.py), all taking turns. A row takes one to three minutes. Writes bench/results/savedmodel.json
-and .md.
+there is one (keras_net.py), all taking turns. Writes bench/results/savedmodel.json and .md after each row.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,6 +34,8 @@ from tests.formats.mxnet.harness import run_child
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS, SECONDS = 200, 20.0
+ROW_S, WHOLE_S = 480.0, 3600.0
+ONE = "--one"  # a row in a process of its own: what is printed is its JSON
 HERE = Path(__file__).parent
 
 
@@ -230,17 +235,45 @@ def page(found: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def measured(name: str, seconds: float) -> dict[str, Any]:
+    """A row, in a process that is ended with all it has started. Errors: RuntimeError with its last lines."""
+    command = [sys.executable, "-m", "bench.savedmodel", ONE, name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            said, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise RuntimeError(f"not over in {seconds:.0f} s") from None
+    if process.returncode:
+        raise RuntimeError(errors[-2000:])
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def main() -> int:
+    if sys.argv[1:2] == [ONE]:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(row(sys.argv[2], Path(folder))))
+        return 0
     file = RESULTS / "savedmodel.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    end, missing = time.monotonic() + WHOLE_S, []
     for name in sys.argv[1:] or ROWS:
-        with tempfile.TemporaryDirectory() as folder:
-            found[name] = row(name, Path(folder))
+        try:
+            found[name] = measured(name, max(1.0, min(ROW_S, end - time.monotonic())))
+        except RuntimeError as error:
+            missing.append(name)
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            continue
         print(name, json.dumps(found[name]), flush=True)
         ordered = {key: found[key] for key in ROWS if key in found}
         file.write_text(json.dumps(ordered, indent=1) + "\n")
         file.with_suffix(".md").write_text(page(ordered))
+    if missing:
+        print(f"not measured: {', '.join(missing)}", file=sys.stderr)
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
