@@ -70,6 +70,25 @@ def weights() -> list[bytes]:
     return [params_bytes(arrays, version) for version in ("V0", "V1", "V2", "V3")]
 
 
+def xgboosts() -> list[bytes]:
+    """The binary form of both ages, and what it holds as JSON and as UBJSON."""
+    from gateway.formats.xgboost import binary
+    from tests.formats.trees.written import OLD, as_ubj
+
+    old = [(OLD / name).read_bytes() for name in ("dart.model", "gamma-0.90.model", "linear.model", "logistic.model")]
+    document = binary.parse(old[-1])
+    return [*old, json.dumps(document).encode(), as_ubj(document)]
+
+
+def lightgbms() -> list[bytes]:
+    from tests.formats.trees.written import LIGHT
+
+    linear = LIGHT.replace(
+        "is_linear=0", "is_linear=1\nleaf_const=1 2 3\nnum_features=0 1 0\nleaf_features=2\nleaf_coeff=1"
+    )
+    return [LIGHT.encode(), linear.encode()]
+
+
 def darknets() -> list[bytes]:
     from tests.formats.darknet import rows
 
@@ -248,7 +267,7 @@ def caffes() -> list[bytes]:
 
 
 MADE = {
-    "caffe": caffes,
+    "caffe": caffes, "xgboost": xgboosts, "lightgbm": lightgbms,
     "savedmodel": saved_models,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,

@@ -264,6 +264,39 @@ def darknet(data: bytes) -> None:
     assert shared or total <= len(stored), "more than the file has"
 
 
+@target("xgboost")
+def xgboost(data: bytes) -> None:
+    """JSON, UBJSON or the binary form: trees that end, and no more of them than bytes."""
+    from gateway.formats.xgboost import model
+
+    _trees(model.read(written("m.model", data)).ensemble, len(data))
+
+
+@target("lightgbm")
+def lightgbm(data: bytes) -> None:
+    from gateway.formats.lightgbm import model
+
+    found = model.read(written("m.txt", data))
+    _trees(found.ensemble, len(data))
+    for tree, linear in zip(found.ensemble.trees, found.linear, strict=False):
+        assert len(linear.value) == len(linear.constant) == len(linear.used) == int((tree.column < 0).sum())
+
+
+def _trees(ensemble: Any, most: int) -> None:
+    """Every node is reached from its root, once at most, and reads a column that there is."""
+    assert ensemble.nodes <= most
+    for tree in ensemble.trees:
+        waiting, seen = [0], 0
+        while waiting:
+            node = waiting.pop()
+            seen += 1
+            assert seen <= tree.size, "it goes round"
+            if tree.column[node] >= 0:
+                ensemble.column(int(tree.column[node]))
+                waiting += [int(tree.true[node]), int(tree.false[node])]
+        assert 0 <= tree.target < ensemble.targets
+
+
 @target("savedmodel")
 def savedmodel(data: bytes) -> None:
     from gateway.formats.savedmodel import metagraph, screen

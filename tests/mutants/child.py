@@ -52,6 +52,12 @@ class Job:
     def progress(self, stage: str, fraction: float | None = None) -> None: ...
 
 
+def borrow(job: Any) -> None:
+    """onnxruntime of another Environment, behind everything that this one has."""
+    if job.arguments["lent"]:
+        sys.path.append(job.arguments["lent"])
+
+
 def subject_of(name: str, net: dict[str, Any]) -> Subject:
     chosen, folder = all_formats()[name], Path(net["folder"])
     source = Source(folder, tuple(sorted(path.name for path in folder.iterdir() if path.is_file())))
@@ -74,6 +80,7 @@ def prepare(job: Any) -> dict[str, Any]:
 
     "ran" is "operator|node" -> file -> lines.
     """
+    borrow(job)
     name, work = job.arguments["format"], Path(job.arguments["work"])
     package = Package(name, job.arguments["package"])
     found = {}
@@ -276,6 +283,7 @@ def _alarm(_signal: int, _frame: Any) -> None:
 
 def sound(job: Any) -> dict[str, Any]:
     """`format`, `nets` -> name -> "" where the right conversion passes production's verification, else why not."""
+    borrow(job)
     found = {}
     for each in job.arguments["nets"]:
         net = Net.of(job.arguments["format"], each)
@@ -286,6 +294,7 @@ def sound(job: Any) -> dict[str, Any]:
 
 def judge(job: Any) -> dict[str, Any]:
     """`format`, `package`, `nets`, `mutants` [{"mutant", "nets"}], `results` (a file, a line a mutant, appended)."""
+    borrow(job)
     arguments = job.arguments
     package = Package(arguments["format"], arguments["package"])
     nets = {net["name"]: Net.of(arguments["format"], net) for net in arguments["nets"]}

@@ -16,11 +16,12 @@ from gateway.formats import rounding as rounding_tasks
 from gateway.formats import tails
 from gateway.process import wire
 from gateway.process.job import JobResult
-from tests.mutants.child import Job, Net, Package, all_tails, answered, converted, mutant_of
+from tests.mutants.child import Job, Net, Package, all_tails, answered, borrow, converted, mutant_of
 
 
 def excuse(job: Any) -> dict[str, Any]:
     """`format`, `package`, `mutants` [{"mutant", "net", "seen": {case number: folder}}] -> whether it passes."""
+    borrow(job)
     arguments = job.arguments
     package = Package(arguments["format"], arguments["package"])
     found = []

@@ -397,12 +397,14 @@ class _Bench:
 
     def _child(self, task: str, where: str, **arguments: Any) -> JobResult:
         folder = Path(tempfile.mkdtemp(prefix=f"{task}-", dir=self.folder))
-        arguments = {"format": self.target.format} | arguments
+        arguments = {"format": self.target.format, "lent": ""} | arguments
         module = "doubts" if task == "excuse" else "child"
-        spec = JobSpec(f"tests.mutants.{module}:{task}", arguments, where, JOB_S, MEMORY, task)
-        packages = {"tests": Path(str(tests.__file__)).parent}
+        read: tuple[str, ...] = ()
         if where != "base" and task in CONVERTING:
-            packages["onnxruntime"] = _onnxruntime()
+            read = (str(_onnxruntime()),)
+            arguments["lent"] = str(_onnxruntime().parent)
+        spec = JobSpec(f"tests.mutants.{module}:{task}", arguments, where, JOB_S, MEMORY, task, read=read)
+        packages = {"tests": Path(str(tests.__file__)).parent}
         # L1: these tasks are the tests' own, and write into folders that the tests name.
         return run_job(spec, environments=Environments(), folder=folder / "job", packages=packages, max_level=1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,22 @@ def load(path: Path) -> Any:
 def read(path: Path) -> Model:
     """Errors: CorruptModel, ConversionError."""
     made = load(path)
-    with tempfile.TemporaryDirectory() as folder:
+    with _as_written(path.name), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.json"
         made.save_model(str(file), format="json")
-        document = json.loads(file.read_text())
+        return _model(json.loads(file.read_text()), path.name)
+
+
+@contextmanager
+def _as_written(file: str) -> Iterator[None]:
+    """Errors: CorruptModel for a document that cannot be followed."""
     try:
-        return _model(document, path.name)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise CorruptModel(f"{path.name} is not as CatBoost writes it: {type(error).__name__}: {error}.") from None
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptModel(
+            f"{file} is not as CatBoost writes it: {type(error).__name__}: {error}.",
+            hint="Copy the file again, or save it with model.save_model('model.cbm').",
+        ) from None
 
 
 def _model(document: Mapping[str, Any], file: str) -> Model:
@@ -113,6 +122,11 @@ def _features(info: Mapping[str, Any]) -> Iterator[Feature]:
 
 def ensemble(model: Model, file: str) -> Ensemble:
     """Trees over the columns of numbers. Errors: ConversionError, CorruptModel."""
+    with _as_written(file):
+        return _ensemble(model, file)
+
+
+def _ensemble(model: Model, file: str) -> Ensemble:
     info = model.document["features_info"]
     place = {int(each["feature_index"]): int(each["flat_feature_index"]) for each in info["float_features"]}
     yes = {int(each["feature_index"]) for each in info["float_features"] if each["nan_value_treatment"] == "AsTrue"}

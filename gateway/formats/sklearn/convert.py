@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gateway.core.artifact import NATIVE, Fact
 from gateway.core.hints import Hint
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import Further
 from gateway.core.signature import Signature, TensorSpec
-from gateway.errors import ConversionError
+from gateway.errors import ConversionError, CorruptModel
 from gateway.formats import forest
 from gateway.formats.base import Conversion, Inspection, Match, Source
 from gateway.formats.forest import LABEL, LEAVES, PREDICTIONS, PROBABILITIES, SCORES, Answer
@@ -57,6 +59,8 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
             outputs = _trees(loaded.model, direct, inputs, options, match.main, out)
         else:
             outputs = _by_skl2onnx(loaded.model, inputs, options, match.main, out)
+    except CorruptModel as error:
+        raise CorruptModel(f"{match.main}: {error.message}", hint=error.hint or "Copy or save it again.") from None
     except ConversionError as error:
         raise ConversionError(
             error.message, hint=error.hint or 'With target = "native" scikit-learn itself serves it.'
@@ -86,8 +90,7 @@ def further(source: Source, match: Match, signature: Signature, seed: int) -> Fu
     model = opened(source, match).model
     direct = _direct(model)
     if direct is None:
-        inside = any(name in trees.KINDS for name in _steps(model))
-        return Further((), "thresholds of trees behind other steps were not probed" if inside else "")
+        return Further((), "thresholds of trees behind other steps were not probed" if _holds_trees(model) else "")
     missing = not trees.is_trees(model) or trees.takes_missing(model)
     spec = signature.inputs[0]
     if len(signature.inputs) == 1:
@@ -236,6 +239,15 @@ def _steps(model: Any) -> list[str]:
     inside += [step for _, step, _ in getattr(model, "transformers_", ()) if not isinstance(step, str)]
     inside += [step for _, step in getattr(model, "transformer_list", ())]
     return [type(model).__name__, *(name for step in inside for name in _steps(step))]
+
+
+def _holds_trees(model: Any) -> bool:
+    """Trees among its steps, or among the estimators that it asks."""
+    first = getattr(model, "estimators_", None)
+    while isinstance(first, list | tuple | np.ndarray) and len(first):
+        first = first[0]
+    inside = [step for _, step in getattr(model, "steps", ())] + [first]
+    return type(model).__name__ in trees.KINDS or any(map(_holds_trees, inside))
 
 
 def _last(model: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What is put in the place of skl2onnx's own converters: trees, which it rounds, and texts, which it cuts otherwise.
+"""What is put in the place of skl2onnx's own converters: trees, which it rounds, texts, which it cuts otherwise,
+and descent, whose label it takes from probabilities.
 
 Rule 1: texts are cut where Python's `re` cuts them: Unicode letters, digits and `_`; patterns other than the default
         one, analysers of characters and functions of the author are left to scikit-learn itself.
@@ -13,7 +14,7 @@ import numpy as np
 
 from gateway.core.dtypes import Array
 from gateway.errors import ConversionError
-from gateway.formats.sklearn import trees
+from gateway.formats.sklearn import descent, trees
 from gateway.graph.ensemble import ML
 
 MICROSOFT = "com.microsoft"
@@ -48,9 +49,13 @@ class Container:
         return made
 
     def constant(self, wish: str, array: Array) -> str:
-        from onnx import numpy_helper
+        from onnx import TensorProto, numpy_helper
 
         name = str(self.scope.get_unique_variable_name(wish))
+        if array.dtype == object:  # skl2onnx loses strings of a tensor
+            texts = [str(item).encode() for item in array.reshape(-1).tolist()]
+            self.container.add_initializer(name, TensorProto.STRING, list(array.shape), texts)
+            return name
         self.container.add_initializer(name, None, None, numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
@@ -62,7 +67,7 @@ def register() -> None:
         calculate_linear_classifier_output_shapes,
         calculate_linear_regressor_output_shapes,
     )
-    from sklearn import ensemble, tree
+    from sklearn import ensemble, linear_model, tree
     from sklearn.feature_extraction import text
 
     for name in trees.KINDS:
@@ -79,6 +84,11 @@ def register() -> None:
                 kind, f"Gateway{name}", calculate_linear_regressor_output_shapes, _regressor,
                 options={"decision_path": [True, False], "decision_leaf": [True, False]},
             )  # fmt: skip
+    update_registered_converter(
+        linear_model.SGDClassifier, "GatewaySGDClassifier", calculate_linear_classifier_output_shapes, _descent,
+        options={"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True],
+                 "raw_scores": [True, False]},
+    )  # fmt: skip
     for name in ("CountVectorizer", "TfidfVectorizer"):
         update_registered_converter(getattr(text, name), f"Gateway{name}", _text_shape, _text)
 
@@ -88,6 +98,17 @@ def _classifier(scope: Any, operator: Any, container: Any) -> None:
     shares, place = trees.answer(graph, operator.inputs[0].full_name, model, trees.ensemble(model), single=False)
     _shown(graph, trees.label(graph, place, trees.classes_of(model)), operator.outputs[0])
     graph.node("Cast", [shares], output=operator.outputs[1].full_name, to=_kind(operator.outputs[1]))
+
+
+def _descent(scope: Any, operator: Any, container: Any) -> None:
+    graph, model = Container(scope, container), operator.raw_operator
+    found = descent.scores(graph, operator.inputs[0].full_name, model)
+    _shown(graph, descent.label(graph, found, model), operator.outputs[0])
+    if not hasattr(model, "predict_proba") or container.get_options(model, {"raw_scores": False})["raw_scores"]:
+        second = descent.pair(graph, found) if len(model.classes_) == 2 else found
+    else:
+        second = descent.shares(graph, found, model)
+    graph.node("Cast", [second], output=operator.outputs[1].full_name, to=_kind(operator.outputs[1]))
 
 
 def _regressor(scope: Any, operator: Any, container: Any) -> None:

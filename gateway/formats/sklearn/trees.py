@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gateway.core.dtypes import Array
-from gateway.errors import ConversionError
-from gateway.graph.ensemble import KNOWN, LE, MEMBER, Column, Ensemble, Nodes, Tree, columns_of, emit
+from gateway.errors import ConversionError, CorruptModel
+from gateway.graph.ensemble import KNOWN, LE, MEMBER, Column, Ensemble, Nodes, Tree, checked, columns_of, emit
 
 SINGLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor")
 FORESTS = ("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor")
@@ -47,7 +47,18 @@ def takes_missing(model: Any) -> bool:
 
 
 def ensemble(model: Any) -> Ensemble:
-    """Errors: ConversionError for what is not converted."""
+    """Errors: ConversionError for what is not converted, CorruptModel for trees that are none."""
+    name = type(model).__name__
+    try:
+        found = _ensemble(model)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptModel(f"{name} has trees that cannot be followed: {type(error).__name__}: {error}.") from None
+    count = found.features + len(found.extra)
+    trees = tuple(checked(tree, count, f"{name}: tree {number}") for number, tree in enumerate(found.trees))
+    return replace(found, trees=trees)
+
+
+def _ensemble(model: Any) -> Ensemble:
     name = type(model).__name__
     if name in HISTOGRAM:
         return _histogram(model)

@@ -12,9 +12,12 @@ from tests.formats.trees.data import table
 
 def train(
     folder: Path, *, target: str = "y", file: str = "m.cbm", missing: float = 0.1, words: bool = False,
-    texts: bool = False, **parameters: Any,
+    texts: bool = False, scale: float = 1.0, **parameters: Any,
 ) -> None:  # fmt: skip
-    """catboost.CatBoost with these parameters. `texts`: classes are strings. `words`: a column of categories."""
+    """catboost.CatBoost with these parameters. `texts`: classes are strings. `words`: a column of categories.
+
+    `scale`: all leaves times that, and 0.3 more.
+    """
     import catboost
     import pandas
 
@@ -32,4 +35,6 @@ def train(
         named = {"cat_features": ["town"]}
     model = catboost.CatBoost(settings)
     model.fit(x, y, **named)
+    if scale != 1.0:
+        model.set_scale_and_bias(scale, 0.3)
     model.save_model(str(folder / file), format="json" if file.endswith(".json") else "cbm")

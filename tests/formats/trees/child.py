@@ -98,6 +98,7 @@ def _judged(row: dict[str, Any], folder: Path) -> dict[str, Any]:
         "said": more.said,
         "judge": oracle.name,
         "warnings": list(conversion.warnings),
+        "labels": list(signature.labels),
         "facts": [fact.to_json() for fact in conversion.facts],
     }
 

@@ -11,7 +11,7 @@ Arrays = dict[str, Any]
 
 def table(rows: int = 500, *, missing: float = 0.0, categories: bool = False, double: bool = False) -> Arrays:
     """x (rows, 6), columns 4 and 5 categories, 3 and 40; targets: y, binary, classes (4), several (rows, 3), pair and
-    both (rows, 2), share in (0, 1), positive, counts.
+    both (rows, 2), share in (0, 1), positive, counts, tens.
     """
     random = np.random.default_rng(8)
     x = random.normal(size=(rows, 6)) * [1.0, 100.0, 1e-3, 1.0, 1.0, 1.0]
@@ -30,6 +30,7 @@ def table(rows: int = 500, *, missing: float = 0.0, categories: bool = False, do
         "y": y,
         "binary": binary,
         "classes": classes,
+        "tens": 10 - classes,
         "pair": np.stack([binary, 10 - classes], 1),
         "both": np.stack([binary, classes > 1], 1).astype(np.int64),
         "several": np.stack([y, -y, y * y], 1),

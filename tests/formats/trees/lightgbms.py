@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,20 @@ def train(
     named = {"categorical_feature": [4, 5]} if categories else {}
     made = lightgbm.Dataset(x, y, group=list(groups) or None, params={"verbosity": -1}, **named)
     lightgbm.train(settings, made, rounds).save_model(folder / "m.txt")
+
+
+def tiny(folder: Path) -> None:
+    """Thresholds around what counts as 0, under every way to be missing."""
+    train(folder, rounds=6)
+    thresholds = itertools.cycle(["0", "1.0000000180025095e-35", "-1.0000000180025095e-35", "1e-36", "-1e-36",
+                                  "1e-300", "-1e-300", "2e-35", "-2e-35"])  # fmt: skip
+    kinds = itertools.cycle([0, 2, 4, 6, 8, 10, 4])  # missing: none, zero, NaN; to the right, to the left
+    lines = []
+    for line in (folder / "m.txt").read_text().splitlines():
+        key, _, values = line.partition("=")
+        if key in ("threshold", "decision_type"):
+            source = thresholds if key == "threshold" else kinds
+            line = f"{key}={' '.join(str(next(source)) for _ in values.split())}"
+        if key != "tree_sizes":  # bytes of each tree, which are others now
+            lines.append(line)
+    (folder / "m.txt").write_text("\n".join(lines) + "\n")

@@ -36,6 +36,7 @@ class Row:
     error: str = ""
     warning: str = ""
     judge: str = ""
+    labels: tuple[str, ...] = ()
     slow: bool = False
 
 
@@ -81,6 +82,8 @@ def check(row: Row, found: Mapping[str, Any]) -> tuple[int, int]:
     assert {kind for kind, _ in found["refused"]} == set(row.refused), found["refused"]
     if row.warning:
         assert any(row.warning in said for said in found["warnings"]), found["warnings"]
+    if row.labels:
+        assert tuple(found["labels"]) == row.labels
     if row.judge:
         assert row.judge in found["judge"]
     problems, rows, leaves = [], 0, 0

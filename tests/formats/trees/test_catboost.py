@@ -17,7 +17,8 @@ ROWS = {
     "JSON": Row(TRAIN, {"file": "m.json"}, outputs=ALL, slow=True),
     "two classes": Row(TRAIN, {"loss_function": "Logloss", "target": "binary"}, outputs=CLASSES),
     "several classes, strings": Row(
-        TRAIN, {"loss_function": "MultiClass", "target": "classes", "texts": True}, outputs=CLASSES
+        TRAIN, {"loss_function": "MultiClass", "target": "classes", "texts": True}, outputs=CLASSES,
+        labels=("high", "low", "middle", "top"),
     ),
     "several classes, each against the rest": Row(
         TRAIN, {"loss_function": "MultiClassOneVsAll", "target": "classes"}, outputs=CLASSES, slow=True),
@@ -32,6 +33,14 @@ ROWS = {
         TRAIN, {"grow_policy": "Depthwise", "loss_function": "MultiClass", "target": "classes"}, outputs=CLASSES[:3],
         slow=True,
     ),
+    "leaves are scaled, and a bias is added": Row(TRAIN, {"scale": 2.5, "depth": 3}, outputs=ALL),
+    "shares without classes": Row(
+        TRAIN, {"loss_function": "CrossEntropy", "target": "share", "depth": 5}, outputs=ALL, slow=True
+    ),
+    "trees of other depths, classes from 7 on": Row(
+        TRAIN, {"loss_function": "MultiClass", "target": "tens", "depth": 2}, outputs=CLASSES, slow=True
+    ),
+    "what is usual": Row(TRAIN, {"loss_function": "Logloss", "target": "binary", "depth": 3}),
     "categories are CatBoost's own": Row(
         TRAIN, {"words": True, "loss_function": "Logloss", "target": "binary"}, error="categorical features"
     ),

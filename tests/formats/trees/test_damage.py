@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,12 @@ from gateway.errors import ConversionError
 from gateway.formats.lightgbm import model as lightgbm
 from gateway.formats.xgboost import binary, ubj
 from gateway.formats.xgboost import model as xgboost
+from tests.environments import environment
+from tests.formats.mxnet.harness import run_child
+from tests.formats.trees.broken import FILES as OTHERS
+from tests.formats.trees.broken import damaged
+from tests.formats.trees.written import LIGHT, OLD, as_ubj
 
-OLD = Path(__file__).parent / "old"
 FILES = {
     "binary": OLD / "dart.model",
     "binary before 1.0": OLD / "gamma-0.90.model",
@@ -22,35 +26,6 @@ FILES = {
     "JSON": OLD / "logistic.model",
     "UBJSON": OLD / "softprob.model",
 }
-
-
-def damaged(data: bytes, seed: int) -> list[bytes]:
-    """Cut short at 40 places, one bit flipped at 80, one byte replaced at 40."""
-    chance = random.Random(seed)
-    found = [data[: chance.randrange(len(data))] for _ in range(12)]
-    for _ in range(24):
-        at = chance.randrange(len(data))
-        found.append(data[:at] + bytes([data[at] ^ (1 << chance.randrange(8))]) + data[at + 1 :])
-    for _ in range(12):
-        at = chance.randrange(len(data))
-        found.append(data[:at] + bytes([chance.choice([0, 255, 127, 128])]) + data[at + 1 :])
-    return found
-
-
-def as_ubj(value: object) -> bytes:
-    """What XGBoost would write, for the sake of damage."""
-    if isinstance(value, dict):
-        inside = b"".join(b"L" + len(k.encode()).to_bytes(8, "big") + k.encode() + as_ubj(v) for k, v in value.items())
-        return b"{" + inside + b"}"
-    if isinstance(value, list):
-        if value and all(isinstance(v, float) for v in value):
-            return b"[$d#L" + len(value).to_bytes(8, "big") + np.array(value, ">f4").tobytes()
-        return b"[#L" + len(value).to_bytes(8, "big") + b"".join(map(as_ubj, value))
-    if isinstance(value, str):
-        return b"SL" + len(value.encode()).to_bytes(8, "big") + value.encode()
-    if isinstance(value, int):
-        return b"L" + value.to_bytes(8, "big", signed=True)
-    return b"d" + np.array(value, ">f4").tobytes()
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -81,6 +56,22 @@ def test_ubjson_nests_no_deeper_than_it_may() -> None:
         ubj.parse(b"[" * 100_000)
 
 
+def test_ubjson_of_other_writers() -> None:
+    """Every kind of value, arrays with and without a type or a length, words, and nothings between them."""
+    data = (
+        b"{i\x01aNi\xfbU\x01bU\xfbi\x01cI\xff\x00i\x01dl\xff\xff\xff\xfei\x01eL" + (1 << 40).to_bytes(8, "big")
+        + b"i\x01fZi\x01gTi\x01hFi\x01iCxi\x01jSi\x02ab"
+        + b"i\x01k[i\x01NU\xc8]i\x01l[#i\x02TFi\x01m[$S#i\x02i\x01xi\x01yi\x01n[$U#i\x03\x01\xfe\x03"
+        + b"i\x01oD" + struct.pack(">d", 0.1) + b"i\x01pd" + struct.pack(">f", 0.5) + b"}"
+    )  # fmt: skip
+    found = ubj.parse(data)
+    assert found.pop("n").tolist() == [1, 254, 3]
+    assert found == {
+        "a": -5, "b": 251, "c": -256, "d": -2, "e": 1 << 40, "f": None, "g": True, "h": False, "i": "x", "j": "ab",
+        "k": [1, 200], "l": [True, False], "m": ["x", "y"], "o": 0.1, "p": 0.5,
+    }  # fmt: skip
+
+
 REFUSED = {
     "another objective": ({"objective": {"name": "reg:own"}}, "objective 'reg:own'"),
     "another booster": ({"gradient_booster": {"name": "gbforest"}}, "its booster is 'gbforest'"),
@@ -103,47 +94,6 @@ def test_refused_by_name(change: dict[str, object], said: str, tmp_path: Path) -
     with pytest.raises(ConversionError, match=said) as caught:
         xgboost.read(path)
     assert "m.json" in caught.value.message
-
-
-LIGHT = """tree
-version=v4
-num_class=1
-num_tree_per_iteration=1
-label_index=0
-max_feature_idx=2
-objective=binary sigmoid:1
-feature_names=a b c
-feature_infos=[-1:1] [0:1] 0:1:2
-tree_sizes=10 10
-
-Tree=0
-num_leaves=3
-num_cat=1
-split_feature=0 2
-threshold=0.25 0
-decision_type=10 1
-left_child=1 -1
-right_child=-2 -3
-leaf_value=0.5 -0.25 0.125
-cat_boundaries=0 1
-cat_threshold=5
-is_linear=0
-shrinkage=1
-
-
-Tree=1
-num_leaves=1
-num_cat=0
-split_feature=
-leaf_value=0.5
-is_linear=0
-shrinkage=1
-
-
-end of trees
-
-pandas_categorical:null
-"""
 
 
 def test_lightgbm(tmp_path: Path) -> None:
@@ -202,3 +152,18 @@ def test_lightgbm_refused_by_name(old: str, new: str, said: str) -> None:
     assert old in LIGHT
     with pytest.raises(ConversionError, match=said):
         lightgbm.parse(LIGHT.replace(old, new, 1), "m.txt")
+
+
+@pytest.fixture(scope="module")
+def read_broken() -> dict[str, dict[str, list[str]]]:
+    environment("trees")
+    found: dict[str, dict[str, list[str]]] = run_child("tests.formats.trees.broken:read", {}, "trees").value
+    return found
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_only_its_library_opens(read_broken: dict[str, dict[str, list[str]]], name: str) -> None:
+    found = read_broken[name]
+    assert found["others"] == []
+    assert len(found["said"]) >= 8
+    assert [message for message in found["said"] if OTHERS[name][0] not in message] == []

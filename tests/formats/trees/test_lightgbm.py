@@ -53,6 +53,7 @@ ROWS = {
         outputs=CLASSES, slow=True,
     ),
     "linear leaves and categories": Row(TRAIN, {"linear_tree": True, "categories": True}, outputs=ALL, slow=True),
+    "thresholds around what counts as 0": Row("lightgbms:tiny", {}, outputs=ALL),
     "what is usual": Row(TRAIN, {"objective": "binary", "target": "binary"}),
     "trees that are a leaf alone": Row(TRAIN, {"min_data_in_leaf": 400}, outputs=ALL),
     "outputs under other names": Row(

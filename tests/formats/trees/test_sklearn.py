@@ -101,10 +101,14 @@ ROWS = {
     "a Booster in a pickle": Row(
         "sklearns:gradient", {"kind": "Booster"}, outputs=("probabilities", "label", "leaves"), judge="XGBoost"
     ),
-    "LightGBM in a pickle, classes are strings": Row("sklearns:boosted", {}, outputs=CLASSES),
+    "LightGBM in a pickle, classes are strings": Row(
+        "sklearns:boosted", {}, outputs=CLASSES, labels=("high", "low", "middle", "top")
+    ),
     "AdaBoost over trees": other("ensemble:AdaBoostClassifier", slow=False, n_estimators=6, scaled=False),
     "bagging over trees": other("ensemble:BaggingClassifier", n_estimators=6, scaled=False),
-    "trees behind a scaler": other("ensemble:RandomForestClassifier", slow=False, n_estimators=6, max_depth=5),
+    "trees behind a scaler": other(
+        "ensemble:RandomForestClassifier", slow=False, n_estimators=6, max_depth=5, texts=True
+    ),
     "logistic regression": other("linear_model:LogisticRegression"),
     "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True, slow=False),
     "a linear classifier without probabilities": other("svm:LinearSVC", slow=False),
@@ -112,6 +116,13 @@ ROWS = {
     "ridge classifier, its scores": other("linear_model:RidgeClassifier", slow=False),
     "a perceptron, its scores": other("linear_model:Perceptron"),
     "descent with hinges, two classes": other("linear_model:SGDClassifier", target="binary"),
+    "descent: the label is of scores, where shares are all one": other(
+        "linear_model:SGDClassifier", loss="log_loss", slow=False
+    ),
+    "descent of two classes, strings": other(
+        "linear_model:SGDClassifier", loss="log_loss", target="binary", texts=True
+    ),
+    "descent with a modified Huber loss": other("linear_model:SGDClassifier", loss="modified_huber"),
     "support vectors": other("svm:SVC", rows=120),
     "support vectors of two classes": other("svm:SVC", rows=120, target="binary", slow=False),
     "support vectors, a score a pair": other("svm:SVC", rows=120, decision_function_shape="ovo"),

@@ -66,6 +66,7 @@ ROWS = {
     "several labels: each of them yes or no": Row(
         TRAIN, {"objective": "binary:logistic", "target": "both"}, outputs=ALL
     ),
+    "thresholds where float32 ends, and a share of one half": Row("xgboosts:tiny", {}, outputs=CLASSES),
     "what is usual": Row(TRAIN, {"objective": "binary:logistic", "target": "binary"}),
     "trees that are a leaf alone": Row(TRAIN, {"gamma": 1e9, "rounds": 3}, outputs=ALL),
     "no trees": Row(TRAIN, {"rounds": 0}, outputs=ALL[:2]),

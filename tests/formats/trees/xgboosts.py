@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,22 @@ def train(
         matrix.set_float_info("label_upper_bound", data["counts"] + 0.3)
     settings = {"max_depth": 4, "verbosity": 0, "nthread": 1, "seed": 1} | parameters
     xgboost.train(settings, matrix, rounds).save_model(folder / file)
+
+
+def tiny(folder: Path) -> None:
+    """Thresholds in which float32 ends, and leaves that add up to 0: a share of exactly one half."""
+    import xgboost
+
+    train(folder, rounds=3, objective="binary:logistic", target="binary", base_score=0.5)
+    document = json.loads((folder / "m.json").read_text())
+    values = [0.0, -0.0, 1e-38, 1e-45, -1e-40, 3e-36, -3e-36, 1e38, -1e38]
+    at = 0
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        for node, left in enumerate(tree["left_children"]):
+            at += 1
+            tree["split_conditions"][node] = values[at % len(values)] if left != -1 else [0.0, 0.75, -0.75][at % 3]
+    (folder / "m.json").write_text(json.dumps(document))
+    xgboost.Booster(model_file=folder / "m.json")
 
 
 def early(folder: Path) -> None:
