@@ -212,12 +212,16 @@ def _settle(model: Any) -> None:
 
 def _tflite(model: Any, integers: bool) -> bytes:
     import tensorflow as tf  # noqa: TID251
+    from tensorflow.python.framework.convert_to_constants import (  # noqa: TID251
+        convert_variables_to_constants_v2,
+    )
 
     shape = [1, *model.inputs[0].shape[1:]]
     kind = model.inputs[0].dtype
     spec = tf.TensorSpec(shape, kind, name="x")
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    frozen = convert_variables_to_constants_v2(function)  # else Keras 3's variables stay, which int8 cannot calibrate
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if integers:
         random = np.random.default_rng(3)
 
