@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import traceback
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 from gateway.core.compare import compare
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.probes import probes, sizings
+from gateway.core.signature import Signature
 from gateway.errors import GatewayError
 from gateway.formats.base import Format, all_formats
+from gateway.process import wire
 from tests.formats.in_base import source_of
 
 KINDS = ("normal", "ramp", "corners")
@@ -55,15 +58,42 @@ def _row(found: Format, row: dict[str, Any], out: Path) -> list[str]:
     session = onnxruntime.InferenceSession(str(out / "model.onnx"), providers=["CPUExecutionProvider"])
     hints = found.hints(source, match, signature)
     asked = probes(signature, next(sizings(signature, hints)), hints, 0, kinds=KINDS)
-    for probe in (each for each in asked if each.row is None):
+    for number, probe in enumerate(each for each in asked if each.row is None):
         feeds = {spec.tensor: probe.inputs[spec.name] for spec in signature.inputs}
         ours = session.run([spec.tensor for spec in signature.outputs], feeds)
         theirs = judge.run(probe.inputs)
+        if row.get("opencv") and not number:
+            wire.save(Path(row["opencv"]) / "inputs", probe.inputs)
+            answers = {spec.name: array for spec, array in zip(signature.outputs, ours, strict=True)}
+            wire.save(Path(row["opencv"]) / "ours", answers)
+            (Path(row["opencv"]) / "signature.json").write_text(json.dumps(signature.to_json()))
         for spec, mine in zip(signature.outputs, ours, strict=True):
             compared = compare(theirs[spec.name], np.asarray(mine), case=probe.kind, output=spec.name)
             problems += [] if compared.passed else [f"{probe.kind} {spec.name}: {compared.problem}"]
     shutil.rmtree(out)
     return problems
+
+
+def opencv(job: Any) -> dict[str, str]:
+    """`format`, `rows` as above, in OpenCV's Environment. -> name -> why it is no judge, what differs, or ""."""
+    found = all_formats()[job.arguments["format"]]
+    said = {}
+    for name, row in job.arguments["rows"].items():
+        kept, source = Path(row["opencv"]), source_of(Path(row["folder"]))
+        match = found.match(source)
+        assert match is not None
+        try:
+            signature = Signature.from_json(json.loads((kept / "signature.json").read_text()))
+            judge = found.oracle(source, match, ModelOptions(), signature)
+            assert judge is not None
+            theirs, ours = judge.run(wire.load(kept / "inputs")), wire.load(kept / "ours")
+            compared = [compare(theirs[key], ours[key], case="normal", output=key) for key in theirs]
+            said[name] = " ".join(each.problem for each in compared if not each.passed)
+        except GatewayError as error:
+            said[name] = error.message
+        except Exception:
+            said[name] = traceback.format_exc()
+    return said
 
 
 def damage(job: Any) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Functions of Torch7's modules, by family."""
