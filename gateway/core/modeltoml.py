@@ -12,6 +12,7 @@
     dtype = "float32"
     shape = ["?", 3, 112, 112]
     layout = "nhwc"                 # of a SavedModel: clients see channels last
+    value = 16000                   # a number that PyTorch's forward() takes, said once: clients do not send it
     [savedmodel]                    # core/savedmodel.py
     [preprocess]                    # inputs that are pictures
     labels = "labels.txt"
@@ -48,6 +49,7 @@ class TensorOption:
     dtype: str = ""
     shape: Shape | None = None
     layout: str = ""  # "nhwc": the client's order of axes is channels last
+    value: float | None = None  # a number said once and for all; a whole one stays an int
 
     @property
     def own_name(self) -> str:
@@ -56,7 +58,8 @@ class TensorOption:
     def to_json(self) -> dict[str, Any]:
         shape = None if self.shape is None else ["?" if s is None else s for s in self.shape]
         data = {"name": self.name, "tensor": self.tensor, "dtype": self.dtype, "shape": shape}
-        return data | ({"layout": self.layout} if self.layout else {})
+        data |= {"layout": self.layout} if self.layout else {}
+        return data | ({"value": self.value} if self.value is not None else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TensorOption:
@@ -67,6 +70,7 @@ class TensorOption:
             data["dtype"],
             None if shape is None else tuple(None if s == "?" else int(s) for s in shape),
             data.get("layout", ""),
+            data.get("value"),
         )
 
 
@@ -202,7 +206,7 @@ def _tensors(key: str, value: Any, problems: list[str]) -> tuple[TensorOption, .
     return tuple(_tensor(f"[[{key}]] {number}", item, problems) for number, item in enumerate(value, start=1))
 
 
-_TENSOR_KEYS = ("from", "name", "dtype", "shape", "layout")
+_TENSOR_KEYS = ("from", "name", "dtype", "shape", "layout", "value")
 LAYOUTS = ("nchw", "nhwc")
 
 
@@ -223,8 +227,11 @@ def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOpti
     layout = item.get("layout", "")
     if layout and layout not in LAYOUTS:
         problems.append(f"{where}: layout is {layout!r}, expected {' or '.join(LAYOUTS)}")
+    value = item.get("value")
+    if value is not None and not isinstance(value, (bool, int, float)):
+        problems.append(f"{where}: value is {value!r}, expected a number")
     shape = _shape(where, item.get("shape"), problems)
-    return TensorOption(str(name), str(own), str(type_name), shape, "nhwc" if layout == "nhwc" else "")
+    return TensorOption(str(name), str(own), str(type_name), shape, "nhwc" if layout == "nhwc" else "", value)
 
 
 def _shape(where: str, value: Any, problems: list[str]) -> Shape | None:

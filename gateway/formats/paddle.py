@@ -75,6 +75,7 @@ class Paddle(Format):
     native = "paddle"
     falls_back = True
     address_space = False
+    revision = 2
 
     def match(self, source: Source) -> Match | None:
         return recognised(self, source)
@@ -267,7 +268,7 @@ def _convert(program: Program, options: ModelOptions, out: Path) -> Conversion:
     import onnx
     import paddle2onnx
 
-    from gateway.formats import exported
+    from gateway.formats import exported, paddle_inside
 
     model = _exported(program, out / exported.MODEL_FILE)
     exported.hoist(model.graph)
@@ -284,6 +285,7 @@ def _convert(program: Program, options: ModelOptions, out: Path) -> Conversion:
             f"paddle2onnx wrote {len(written)} outputs, the program has {len(outputs)}.", hint=NATIVELY
         )
     exported.rename(model.graph, dict(zip(written, [spec.tensor for spec in outputs], strict=True)))
+    paddle_inside.mark(model.graph, [spec.tensor for spec in outputs])
     facts = program.facts()
     if lifted:
         facts.append(Fact("shapes put together", f"{lifted} sizes that paddle2onnx left without a dimension", "graph"))
@@ -399,7 +401,8 @@ class Predictor(Oracle):
 
         self.name = f"Paddle {paddle.__version__}"
         self._signature = signature
-        config = inference.Config(*(str(path) for path in staged(source, match)))
+        self._files = staged(source, match)
+        config = inference.Config(*(str(path) for path in self._files))
         config.disable_gpu()
         config.switch_ir_optim(False)
         config.disable_mkldnn()
@@ -409,6 +412,7 @@ class Predictor(Oracle):
             self._predictor = inference.create_predictor(config)
         except Exception as error:  # whatever Paddle raises over a file
             raise CorruptModel(f"{self.name} does not load {match.main}: {line(error)}") from error
+        self._inside: Any = None
         self._wanted = self._predictor.get_input_names()
         self._numbers: Mapping[str, int] = {n: at for at, n in enumerate(self._predictor.get_output_names())}
 
@@ -421,6 +425,17 @@ class Predictor(Oracle):
                 self._predictor.get_input_handle(name).copy_from_cpu(array)
         self._predictor.run()
         return {spec.name: self._answer(spec) for spec in self._signature.outputs}
+
+    def nodes(self, inputs: Tensors) -> Iterator[tuple[str, str, Tensors]]:
+        """What goes into Sigmoid, Softmax and Tanh at the outputs; the predictor shows nothing else of its inside."""
+        from gateway.formats.paddle_inside import Inside
+
+        if self._inside is None:
+            order = [name for name, _ in sorted(self._numbers.items(), key=lambda pair: pair[1])]
+            self._inside = Inside(framework(), self._files, order)
+        given = {spec.tensor: inputs[spec.name] for spec in self._signature.inputs}
+        for name, kind, found in self._inside.values(given):
+            yield name, kind, dict(found)
 
     def _answer(self, spec: TensorSpec) -> Array:
         return np.array(self._predictor.get_output_handle(spec.tensor).copy_to_cpu())

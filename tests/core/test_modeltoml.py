@@ -51,6 +51,10 @@ GOOD = {
             preprocess=Preprocess(resize=(112, 112), colour="bgr"),
         ),
     ),
+    "a number said once": (
+        '[[inputs]]\nname = "sr"\nvalue = 16000',
+        ModelOptions(inputs=(TensorOption("sr", value=16000),)),
+    ),
     "a scalar": ('[[inputs]]\nname = "x"\nshape = []', ModelOptions(inputs=(TensorOption("x", shape=()),))),
     "labels below [preprocess] are the model's": (
         '[preprocess]\ncolour = "bgr"\nlabels = "l.txt"',
@@ -83,6 +87,7 @@ BAD = {
     "a list for a choice": ('target = ["onnx"]', ["target is ['onnx'], expected one of"]),
     "text for a boolean": ('serve_failed = "yes"', ["serve_failed is 'yes', expected true or false"]),
     "labels outside": ('labels = "../labels.txt"', ["labels is '../labels.txt', expected the name of a file beside"]),
+    "a value that is no number": ('[[inputs]]\nname = "sr"\nvalue = "16k"', ["value is '16k', expected a number"]),
     "a class without its file": ('class = "Net"', ["class is 'Net', expected a Python file beside the model"]),
     "a class of another folder": ('class = "../net.py:Net"', ["expected a Python file beside the model"]),
     "labels at an absolute place": ('labels = "/etc/passwd"', ["expected the name of a file beside"]),

@@ -266,9 +266,23 @@ def caffes() -> list[bytes]:
     return [*(NEXT_FILE.join(pair) for pair in pairs), *(NEXT_FILE + pair[1] for pair in pairs), train]
 
 
+def weights_of_torch() -> list[bytes]:
+    """A state dict and a module in the forms of torch.save, safetensors; in front 0, or 1 for safetensors."""
+    from tests.formats.torch.weights import safetensors
+    from tests.hostile.pickles import Call, Name, Persistent, pickle, torch_legacy, torch_zip
+
+    storage = Persistent(("storage", Name("torch", "FloatStorage"), "0", "cpu", 8))
+    tensor = Call(
+        "torch._utils", "_rebuild_tensor_v2", storage, 0, (2, 4), (4, 1), False, Call("collections", "OrderedDict")
+    )
+    pickles = [pickle({"state_dict": {"fc.weight": tensor, "n": 3}}, 2), pickle([Call("net", "Net"), tensor], 4)]
+    safe = safetensors({"a": ("F32", [2, 3], bytes(24)), "b": ("I64", [], bytes(8))})
+    return [*(b"\0" + form(data) for data in pickles for form in (torch_zip, torch_legacy)), b"\1" + safe]
+
+
 MADE = {
     "caffe": caffes, "xgboost": xgboosts, "lightgbm": lightgbms,
-    "savedmodel": saved_models,
+    "savedmodel": saved_models, "torch-weights": weights_of_torch,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,
     "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,

@@ -192,6 +192,21 @@ def onnx(data: bytes) -> None:
         surgery.unused_weights(model)
 
 
+@target("torch-weights")
+def torch_weights(data: bytes) -> None:
+    """What torch.save and safetensors write, read without torch: tensors of some size, or a refusal."""
+    from gateway.formats.torchmodule import listing, pickled, safe
+
+    path = written("drop/m.pt", data[1:])
+    kind = "safetensors" if data[:1] == b"\1" else "pickle"
+    found = listing.read(path, kind)
+    assert len(str(found)) < 16_000, "a refusal that nobody reads"
+    assert len(found.tensors) <= pickled.MOST_TENSORS
+    if kind == "safetensors":
+        entries = safe.read(path)
+        assert sum(entry.end - entry.start for entry in entries.values()) < len(data)
+
+
 def _wanted(names: tuple[str, ...]) -> Any:
     from gateway.core.modeltoml import TensorOption
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.core.artifact import NATIVE, ONNX
-from gateway.core.modeltoml import ModelOptions
+from gateway.core.modeltoml import ModelOptions, TensorOption
 from gateway.core.signature import Signature
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source, recognised
 
@@ -72,7 +72,9 @@ class TorchModule(Format):
         from gateway.formats.torchmodule.convert import Served
 
         told = json.loads(source.path(CLASS_FILE).read_text())
-        return Served(source, match, ModelOptions(trusted=True, class_=str(told["class"])), signature)
+        numbers = tuple(TensorOption(name, value=value) for name, value in told["numbers"].items())
+        options = ModelOptions(trusted=True, class_=str(told["class"]), inputs=numbers)
+        return Served(source, match, options, signature)
 
 
 FORMAT = TorchModule()

@@ -43,7 +43,7 @@ def convert(source: Source, match: Match, options: ModelOptions, target: str, ou
     versions = {"torch": eager.torch.__version__, "numpy": np.__version__}
     if target == NATIVE:
         (out / SOURCE_FOLDER).mkdir()
-        (out / SOURCE_FOLDER / CLASS_FILE).write_text(json.dumps({"class": options.class_}))
+        (out / SOURCE_FOLDER / CLASS_FILE).write_text(json.dumps({"class": options.class_, "numbers": eager.fixed}))
         if eager.state:
             facts.append(Fact("state", f"{', '.join(eager.state)}: put back before each call", "forward()"))
         preprocess = options.preprocess.to_json() if options.preprocess else None
@@ -61,6 +61,7 @@ def convert(source: Source, match: Match, options: ModelOptions, target: str, ou
 def _facts(eager: Eager, options: ModelOptions) -> list[Fact]:
     facts = [Fact("class", f"{options.class_}, trusted by its owner", "model.toml")]
     facts += [Fact(what, value, eager.file) for what, value in eager.facts]
+    facts += [Fact("numbers", f"{name} = {value!r}", "model.toml") for name, value in eager.fixed.items()]
     facts += [Fact("left at their defaults", ", ".join(eager.left_out), "forward()")] if eager.left_out else []
     return facts
 
@@ -189,6 +190,7 @@ class Served(Oracle):
 
     def __init__(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> None:
         self._eager = Eager(source, match, options)
+        self._eager.fix(options)
         self._signature = signature
         self.name = f"torch {self._eager.torch.__version__} ({options.class_})"
         self._watched = False

@@ -46,6 +46,7 @@ class Eager(Script):
         self.was_training = bool(self.eager.training)
         self.eager.eval()
         self.arguments, self.left_out = self._arguments()
+        self.fixed = {}
         self.scripted = self._scripted()
         self.module = self.scripted if self.scripted is not None else _Unknown()
         self._kept = list(self._snapshot())
@@ -177,8 +178,11 @@ class Eager(Script):
         except Exception:  # noqa: BLE001  most Python is no TorchScript: then the owner says the shapes
             return None
 
+    def parameters(self) -> list[str]:
+        return list(inspect.signature(self.eager.forward).parameters)
+
     def keywords(self, values: Sequence[Any]) -> dict[str, Any]:
-        return {
+        return self.fixed | {
             argument.name: value.item() if argument.scalar and hasattr(value, "item") else value
             for argument, value in zip(self.arguments, values, strict=True)
         }

@@ -45,7 +45,7 @@ class TorchScript(Format):
         if self.check_target(target) == NATIVE:
             from gateway.formats.torchscript.native import read
 
-            return read(source, match, options)
+            return read(source, match, options, out)
         from gateway.formats.torchscript.convert import convert
 
         return convert(source, match, options, out)
@@ -53,12 +53,12 @@ class TorchScript(Format):
     def oracle(self, source: Source, match: Match, options: ModelOptions, signature: Signature) -> Oracle:
         from gateway.formats.torchscript.native import Served
 
-        return Served(source.path(match.main), signature)
+        return Served(source.path(match.main), signature, options)
 
     def open_native(self, source: Source, match: Match, signature: Signature) -> Oracle:
-        from gateway.formats.torchscript.native import Served
+        from gateway.formats.torchscript.native import Served, fixed
 
-        return Served(source.path(match.main), signature)
+        return Served(source.path(match.main), signature, fixed(source.root))
 
     def hints(self, source: Source, match: Match, signature: Signature) -> Mapping[str, Hint]:
         from gateway.formats.torchscript.inputs import hints

@@ -72,6 +72,8 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
 
 def known_facts(script: Script, match: Match) -> list[Fact]:
     facts = [Fact("archive", f"version {match.version}", match.main)] if match.version else []
+    if script.fixed:
+        facts.append(Fact("numbers", ", ".join(f"{name} = {v!r}" for name, v in script.fixed.items()), "model.toml"))
     if script.left_out:
         facts.append(Fact("left at their defaults", ", ".join(script.left_out), "forward()"))
     if script.was_training:

@@ -88,7 +88,8 @@ def hints(path: Path, signature: Signature) -> Mapping[str, Hint]:
 
 
 def _options(script: Script, options: ModelOptions) -> dict[str, TensorOption]:
-    known = {argument.name for argument in script.arguments}
+    script.fix(options)
+    known = {argument.name for argument in script.arguments} | set(script.fixed)
     problems = [
         f"forward() takes no {option.own_name!r}.{did_you_mean(option.own_name, known)}"
         for option in options.inputs
@@ -96,7 +97,7 @@ def _options(script: Script, options: ModelOptions) -> dict[str, TensorOption]:
     ]
     if problems:
         raise ConversionError("; ".join(problems), hint=f"It takes: {', '.join(a.name for a in script.arguments)}.")
-    return {option.own_name: option for option in options.inputs}
+    return {option.own_name: option for option in options.inputs if option.value is None}
 
 
 def _recorded(script: Script) -> dict[str, tuple[Shape, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gateway.archive import Limits, open_archive
 from gateway.core.dtypes import BY_NAME
+from gateway.core.modeltoml import ModelOptions
 from gateway.errors import ConversionError, CorruptModel, GatewayError
 
 SCALARS = {"IntType": "int64", "FloatType": "float64", "BoolType": "bool"}
@@ -67,6 +68,7 @@ class Script:
         self.was_training = bool(getattr(self.module, "training", False))
         self.module.eval()
         self.arguments, self.left_out = self._arguments()
+        self.fixed: dict[str, Any] = {}
         self._state = self._states()
 
     def _load(self, path: Path, *, restore: bool) -> Any:
@@ -118,6 +120,25 @@ class Script:
             )
         return tuple(found), tuple(left)
 
+    def fix(self, options: ModelOptions) -> None:
+        """Numbers that the owner says once are no inputs. Errors: ConversionError for what forward() does not take."""
+        said = {option.own_name: option.value for option in options.inputs if option.value is not None}
+        tensors = [argument.name for argument in self.arguments if argument.name in said and not argument.scalar]
+        unknown = sorted(set(said) - set(self.parameters()))
+        if tensors or unknown:
+            what = "is a tensor, which has no `value`" if tensors else "is nothing that it takes"
+            raise ConversionError(
+                f"{self.file}: forward()'s {', '.join(tensors or unknown)} {what}.",
+                hint=f"It takes: {', '.join(self.parameters())}.",
+            )
+        self.fixed = said
+        self.arguments = tuple(argument for argument in self.arguments if argument.name not in said)
+        self.left_out = tuple(text for text in self.left_out if text.partition(" = ")[0] not in said)
+
+    def parameters(self) -> list[str]:
+        """What forward() takes, by name."""
+        return [argument.name for argument in self.module.forward.schema.arguments[1:]]
+
     def call(self, values: Sequence[Any]) -> list[tuple[str, Any]]:
         """(name, tensor or number) of every output, for one value an argument. Errors: whatever torch raises."""
         self.restore()
@@ -127,7 +148,7 @@ class Script:
     def keywords(self, values: Sequence[Any]) -> dict[str, Any]:
         """The arguments of forward() by name: tuples put together, numbers as Python has them."""
         names = [argument.name for argument in self.module.forward.schema.arguments[1:]]
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = dict(self.fixed)
         for argument, value in zip(self.arguments, values, strict=True):
             name = names[argument.place]
             if argument.item >= 0:

@@ -16,6 +16,7 @@ from gateway.core.modeltoml import ModelOptions
 from gateway.errors import ConversionError, CorruptModel, GatewayError
 from gateway.formats.base import all_formats
 from gateway.process.environments import Environments
+from gateway.process.job import JobSpec, run_job
 from tests import models, zoo
 from tests.environments import environment
 from tests.formats.in_base import source_of
@@ -23,6 +24,7 @@ from tests.formats.in_base import source_of
 TWINS = {  # a row of Paddle's file, of the published ONNX, shape of a call
     "direction": ("PaddleOCR direction, Paddle", "PaddleOCR direction", (2, 3, 48, 192)),
     "reading": ("PaddleOCR reading, Paddle", "PaddleOCR reading", (2, 3, 48, 320)),
+    "detection": ("PaddleOCR detection, Paddle", "PaddleOCR detection", (2, 3, 96, 160)),
 }
 
 
@@ -73,6 +75,18 @@ def test_refused(what: str, kind: type[GatewayError], said: str, tmp_path: Path)
     damaged(drop, what)
     with pytest.raises(kind, match=said):
         convert(drop, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old", [False, True], ids=["PIR", "older program"])
+def test_the_judge_shows_what_goes_into_the_last_operator(old: bool, tmp_path: Path) -> None:
+    environment("paddle")
+    told = {"net": "cnn", "old": old}
+    spec = JobSpec("tests.formats.paddle.child:before_the_last", told, "paddle", 120.0, 0, "test", address_space=False)
+    packages = {"tests": Path(__file__).parents[2]}
+    found = run_job(spec, environments=Environments(), folder=tmp_path / "job", packages=packages).value
+    assert found["operator"] == "Softmax"
+    assert found["error"] < 1e-6
 
 
 @pytest.mark.slow

@@ -92,6 +92,18 @@ CASES = {
         "script topk", "x:float32[?,6], k:int64[]", "output_0:float32[?,1], output_1:int64[?,1]", target="native",
         options=options(x=(None, 6)),
     ),
+    "a number, said once, is no input": Case(
+        "script topk", "x:float32[?,6]", "output_0:float32[?,2], output_1:int64[?,2]", "numbers: k = 2 (model.toml)",
+        options=ModelOptions(inputs=(TensorOption("x", shape=(None, 6)), TensorOption("k", value=2))),
+    ),
+    "a value for a tensor": Case(
+        "script topk", error="forward()'s x is a tensor, which has no `value`",
+        options=ModelOptions(inputs=(TensorOption("x", value=2),)),
+    ),
+    "a value for what it does not take": Case(
+        "script topk", error="forward()'s kk is nothing that it takes",
+        options=ModelOptions(inputs=(TensorOption("kk", value=2),)),
+    ),
     "a list of tensors": Case("script listed", error="takes xs: Tensor[], which has no fixed number of tensors"),
     "program: free sizes have names": Case(
         "export encoder", "ids:int64[?,?]", "logits:float32[?,?,3], pooled:float32[?,16]", "sequence in "
