@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,8 @@ def tried(job: Any) -> dict[str, Any]:
 
     What is tried is `inspect` of the format, which opens the file with its framework.
     """
-    module, _, function = job.arguments["maker"].partition(":")
     whole = job.out / "whole"
-    whole.mkdir()
-    child = os.fork()
-    if child == 0:  # some makers want a process that has not imported the framework
-        try:
-            getattr(__import__(module, fromlist=[function]), function)(whole, **job.arguments["arguments"])
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+    made_apart(whole, job.arguments["maker"], job.arguments["arguments"])
     _opened(whole, job.out / "said")  # the framework is imported once, before the forks
     file = job.arguments["damage"]
     data = (whole / file).read_bytes()
@@ -56,6 +48,19 @@ def tried(job: Any) -> dict[str, Any]:
         said.unlink(missing_ok=True)
         shutil.rmtree(drop)
     return {"counts": dict(counts), "sentences": sorted(set(sentences))[:20]}
+
+
+def made_apart(folder: Path, maker: str, arguments: Mapping[str, Any]) -> None:
+    """A drop of a maker of the tests, in a process of its own: some want one that has not imported the framework."""
+    module, _, function = maker.partition(":")
+    folder.mkdir()
+    child = os.fork()
+    if child == 0:
+        try:
+            getattr(__import__(module, fromlist=[function]), function)(folder, **arguments)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def damages(data: bytes, cuts: int, flips: int) -> Iterator[bytes]:

@@ -11,15 +11,13 @@ from gateway.core.signature import Signature
 from gateway.formats.base import Source, all_formats
 from gateway.formats.paddle import Predictor, Program
 from gateway.formats.paddle_inside import inside
+from tests.formats.damage import made_apart
 
 
 def before_the_last(job: Any) -> dict[str, Any]:
     """`net`, `old` -> {"operator", "error"}: that at the output, over what the judge shows, against its answer."""
-    from tests.formats.paddle.makers import made
-
     drop = job.out / "drop"
-    drop.mkdir()
-    made(drop, job.arguments["net"], old=job.arguments["old"])
+    made_apart(drop, "tests.formats.paddle.makers:made", job.arguments)
     source = Source(drop, tuple(sorted(path.name for path in drop.iterdir())))
     chosen = all_formats()["paddle"]
     match = chosen.match(source)

@@ -138,3 +138,81 @@ def lacking(paddle: Any) -> Any:
             return paddle.lgamma(y.abs() + 1.0), paddle.digamma(y.abs() + 1.0), paddle.cumprod(y, 1)
 
     return Lacking(), [("x", [None, 4], "float32")]
+
+
+def resnet(paddle: Any) -> Any:
+    nn, F = paddle.nn, paddle.nn.functional
+
+    class Block(nn.Layer):
+        def __init__(self, before: int, after: int, stride: int) -> None:
+            super().__init__()
+            self.a = nn.Conv2D(before, after, 3, stride=stride, padding=1, bias_attr=False)
+            self.b, self.n = nn.Conv2D(after, after, 3, padding=1), nn.BatchNorm2D(after)
+            self.s = nn.Conv2D(before, after, 1, stride=stride)
+            self.g = nn.Conv2D(after, after, 1)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            y = self.b(F.relu(self.n(self.a(x))))
+            y = y * F.hardsigmoid(self.g(F.adaptive_avg_pool2d(y, 1)), slope=0.2, offset=0.5)
+            return F.relu(y + self.s(x))
+
+    return nn.Sequential(
+        nn.Conv2D(3, 16, 7, stride=2, padding=3), nn.BatchNorm2D(16), nn.ReLU(), nn.MaxPool2D(3, 2, 1),
+        Block(16, 16, 1), Block(16, 32, 2), nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(32, 10),
+    ), [("image", [None, 3, None, None], "float32")]  # fmt: skip
+
+
+def detector(paddle: Any) -> Any:
+    """Boxes and scores of two grids, as one-stage detectors end before their non-maximum suppression."""
+    nn, F = paddle.nn, paddle.nn.functional
+
+    class Detector(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2D(3, 16, 3, stride=4, padding=1), nn.Conv2D(16, 16, 3, stride=2, padding=1)
+            self.box, self.score = nn.Conv2D(16, 4, 1), nn.Conv2D(16, 5, 1)
+
+        def forward(self, image):  # type: ignore[no-untyped-def]
+            one = F.silu(self.a(image))
+            two = F.silu(self.b(one))
+            one = one + F.interpolate(two, size=[16, 16], mode="nearest")
+            boxes = paddle.concat([self.box(f).flatten(2) for f in (one, two)], 2).transpose([0, 2, 1])
+            scores = paddle.concat([self.score(f).flatten(2) for f in (one, two)], 2).transpose([0, 2, 1])
+            centre, size = F.sigmoid(boxes[:, :, :2]), paddle.exp(paddle.clip(boxes[:, :, 2:], max=4.0))
+            return paddle.concat([centre - size / 2, centre + size / 2], -1), F.sigmoid(scores)
+
+    return Detector(), [("image", [None, 3, 64, 64], "float32")]
+
+
+def flow(paddle: Any) -> Any:
+    """A branch on its data, and a loop."""
+    nn = paddle.nn
+
+    class Flow(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.f = nn.Linear(6, 4)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            y = self.f(x)
+            y = paddle.static.nn.cond(y.sum() > 0, lambda: y * 2.0, lambda: y - 1.0)
+            count = paddle.zeros([1], "int64")
+            _, y = paddle.static.nn.while_loop(lambda n, v: n < 3, lambda n, v: [n + 1, paddle.tanh(v)], [count, y])
+            return y
+
+    return Flow(), [("x", [None, 6], "float32")]
+
+
+def gru(paddle: Any) -> Any:
+    nn = paddle.nn
+
+    class Step(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.g, self.f = nn.GRU(6, 5, direction="bidirect"), nn.Linear(10, 3)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            found, state = self.g(x)
+            return self.f(found), state
+
+    return Step(), [("x", [None, 7, 6], "float32")]
