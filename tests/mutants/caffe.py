@@ -3,6 +3,7 @@
 Rule 1: the neighbours multiply, so that a report has three nodes to choose from.
 Rule 2: inputs that are given as numbers (indices, regions, priors) are weights here: what probes put in their place is
         no such thing.
+Rule 3: layers that take any height and width are asked with both free, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gateway.core.modeltoml import ModelOptions
+from gateway.core.modeltoml import ModelOptions, TensorOption
 from tests.formats.caffe import rows
 from tests.formats.caffe.table import NAMES, Case, array
 from tests.formats.caffe.writer import Writer
@@ -26,6 +27,14 @@ TAILS = ("Softmax", "Sigmoid", "TanH", "Threshold", "ArgMax", "PriorBox", "Detec
 POSITIVE = ("Log",)
 SIZES = ("PriorBox",)
 """Layers that read sizes only: nothing before them matters."""
+FREE = (
+    "convolution", "deconvolution", "pooling, trap: sizes are rounded up", "crop to what is half as large",
+    "pooling, trap: rounded up without padding the last window stays", "crop to what is as large",
+    "pooling, MAX by default", "pooling, global AVE", "flatten from axis 2", "flatten, trap: axis to end_axis",
+    "reshape from an axis on", "reshape, zeros copy what stands in their place", "shuffle channel",
+    "upsample, nearest", "reduction, SUM from axis 2", "MVN", "tile, axis 2", "permute", "scale", "batch norm, eps",
+)  # fmt: skip
+"""Rows whose height and width may be any."""
 
 
 def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
@@ -36,6 +45,10 @@ def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
         here = folder / f"{number:04}"
         written(case).save(here)
         nets.append(Net(name, here, ModelOptions(), bool(case.refused)))
+        if name in FREE:
+            (channels,) = {np.shape(array("a", given))[1] for given in case.inputs}
+            free = TensorOption("a", shape=(None, channels, None, None))
+            nets.append(Net(f"{name}, any height and width", here, ModelOptions(inputs=(free,))))
     return nets
 
 
@@ -77,5 +90,5 @@ def _whole(case: Case) -> bool:
     return whole and case.kind == "Embed"
 
 
-SHARED = ("gateway.graph.nms",)
+SHARED = ("gateway.graph.nms:columns,sorted_rows,staying",)
 TARGET = Target("caffe", "gateway.formats.caffe.ops", make, judge="opencv", skip=("refusals",), shared=SHARED)

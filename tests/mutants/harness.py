@@ -104,9 +104,12 @@ class Report:
 def all_mutants(target: Target) -> list[Mutant]:
     folder = ROOT / Path(*target.package.split("."))
     files = {f"{target.package}.{path.stem}": path for path in sorted(folder.glob("*.py"))}
-    files |= {name: (ROOT / Path(*name.split("."))).with_suffix(".py") for name in target.shared}
     left = {name: path for name, path in files.items() if path.stem not in ("__init__", *target.skip)}
     found = [m for name, path in left.items() for m in mutants_of(name, path.read_text())]
+    for shared in target.shared:
+        name, _, functions = shared.partition(":")
+        others = mutants_of(name, (ROOT / Path(*name.split("."))).with_suffix(".py").read_text())
+        found += [m for m in others if not functions or m.function in functions.split(",")]
     return [
         mutant for mutant in found if mutant.function not in target.without and (target.nodes or not _is_name(mutant))
     ]

@@ -30,9 +30,9 @@ class Net:
 class Target:
     """`package` holds the operator functions, a file a family; `make` writes nets (of some tables, or all).
 
-    `shared` are modules outside of it that its functions stand on. `converter`: Environment of the conversion.
-    `nodes`: its judge looks inside, so that a report names the node that is wrong. `without`: functions that no number
-    depends on.
+    `shared` are modules outside of it that its functions stand on; "module:one,other" are those functions only.
+    `converter`: Environment of the conversion. `nodes`: its judge looks inside, so that a report names the node that is
+    wrong. `without`: functions that no number depends on.
     """
 
     format: str
@@ -47,7 +47,7 @@ class Target:
 
     @property
     def places(self) -> tuple[str, ...]:
-        return (self.package, *self.shared)
+        return (self.package, *(name.partition(":")[0] for name in self.shared))
 
 
 def target(name: str) -> Target:

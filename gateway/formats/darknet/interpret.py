@@ -199,24 +199,25 @@ def rnn(at: Layer, x: Array, *, dialect: str) -> Array:
     return np.concatenate(made).reshape(len(x), *at.output)
 
 
-def _kept(at: Layer, x: Array, prefix: str) -> Array:
-    """A convolution of a crnn: it keeps height and width."""
+def _kept(at: Layer, x: Array, prefix: str, dialect: str) -> Array:
+    """A convolution of a crnn: it keeps height and width. pjreddie's knows no groups there."""
     size = at.weights[prefix + "weights"].shape[-1]
-    return convolved(at, x, at.weights, at.output[1:], prefix, pad=size // 2)
+    groups = 1 if dialect == PJREDDIE else None
+    return convolved(at, x, at.weights, at.output[1:], prefix, pad=size // 2, groups=groups)
 
 
-@layer("crnn")
-def crnn(at: Layer, x: Array) -> Array:
+@layer("crnn", by_dialect=True)
+def crnn(at: Layer, x: Array, *, dialect: str) -> Array:
     """rnn with convolutions, which keep height and width."""
     _, height, width = at.output
     state = np.zeros((1, len(at.weights["self_layer.biases"]), height, width))
     kept = at.options.int("shortcut", 0)
     made = []
     for row in x:
-        new = activated(at, _kept(at, row[None], "input_layer."), "logistic")
-        own = activated(at, _kept(at, state, "self_layer."), "logistic")
+        new = activated(at, _kept(at, row[None], "input_layer.", dialect), "logistic")
+        own = activated(at, _kept(at, state, "self_layer.", dialect), "logistic")
         state = (state if kept else 0) + new + own
-        made.append(activated(at, _kept(at, state, "output_layer."), "logistic"))
+        made.append(activated(at, _kept(at, state, "output_layer.", dialect), "logistic"))
     return np.concatenate(made).reshape(len(x), *at.output)
 
 

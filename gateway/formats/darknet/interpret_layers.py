@@ -136,19 +136,27 @@ def windows(x: Array, size: int, out: tuple[int, int], stride: tuple[int, int], 
     return made
 
 
+def steps_of(at: Layer) -> tuple[int, int]:
+    """(down, right): strides of their own where they are over 0."""
+    step = at.options.int("stride", 1)
+    down, right = at.options.int("stride_y", 0), at.options.int("stride_x", 0)
+    return down if down > 0 else step, right if right > 0 else step
+
+
 def convolved(
     at: Layer, x: Array, weights: Mapping[str, Array], out: tuple[int, int], prefix: str = "", stride: int = 0,
-    pad: int | None = None,
+    pad: int | None = None, groups: int | None = None,
 ) -> Array:  # fmt: skip
     """A convolution without its activation, of the layer's options; `stride` where antialiasing has taken it away."""
     options = at.options
     kernel = weights[prefix + "weights"].astype(np.float64)
-    size, groups, dilation = kernel.shape[-1], max(1, options.int("groups", 1)), max(1, options.int("dilation", 1))
+    size, dilation = kernel.shape[-1], max(1, options.int("dilation", 1))
+    groups = max(1, options.int("groups", 1)) if groups is None else groups
     if pad is None:
         pad = size // 2 if options.int("pad", 0) else options.int("padding", 0)
-    step = options.int("stride", 1)
-    steps = (options.int("stride_y", step), options.int("stride_x", step)) if not stride else (stride, stride)
-    read = windows(x, size, out, steps, (-pad * dilation, -pad * dilation), 0.0, dilation)
+    read = windows(
+        x, size, out, (stride, stride) if stride else steps_of(at), (-pad * dilation, -pad * dilation), 0.0, dilation
+    )
     parts = []
     each_in, each_out = x.shape[1] // groups, kernel.shape[0] // groups
     for group in range(groups):
@@ -176,13 +184,11 @@ def convolutional(at: Layer, x: Array) -> Array:
 
 def _blurred(at: Layer, x: Array, kind: int) -> Array:
     _, height, width = at.output
-    step = at.options.int("stride", 1)
-    steps = (at.options.int("stride_y", step), at.options.int("stride_x", step))
     if kind == 2:
         kernel, pad = np.full((2, 2), 0.25), 0
     else:
         kernel, pad = np.outer([1, 2, 1], [1, 2, 1]) / 16.0, 1
-    read = windows(x, len(kernel), (height, width), steps, (-pad, -pad), 0.0)
+    read = windows(x, len(kernel), (height, width), steps_of(at), (-pad, -pad), 0.0)
     return np.asarray(np.einsum("nchwij,ij->nchw", read, kernel))
 
 
@@ -261,7 +267,7 @@ def _pooled(at: Layer, x: Array, fill: float) -> Array:
     step = options.int("stride", 1)
     size = options.int("size", step)
     padding = options.int("padding", size - 1)
-    steps = (options.int("stride_y", step), options.int("stride_x", step))
+    steps = steps_of(at)
     if options.int("antialiasing", 0):
         steps, height, width = (1, 1), x.shape[2] + padding - size + 1, x.shape[3] + padding - size + 1
     return windows(x, size, (height, width), steps, (-(padding // 2), -(padding // 2)), fill)

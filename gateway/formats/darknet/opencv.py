@@ -88,7 +88,7 @@ def _sizes(network: Network, layer: Layer) -> str:
         (kind == "route" and groups > 1 and network.dialect == PJREDDIE, "takes parts, which pjreddie's does not"),
         (kind == "route" and groups > 1 and len(layer.sources) > 1, "gives weights behind it to other layers"),
         (kind == "crop" and not options.int("noadjust", 0), "gives weights behind it to other layers"),
-        (kind == "maxpool" and options.int("padding", 0) >= 2 * options.int("size", 1), "takes no such padding"),
+        (kind == "maxpool" and (options.int("padding", 0) + 1) // 2 >= options.int("size", 1), "takes no such padding"),
         (kind == "upsample" and options.int("stride", 2) < 0, "does not sample downwards"),
         (kind == "yolo" and not options.ints("mask"), "needs mask="),
         (kind in HEADS and "classes" not in options, "needs classes="),
@@ -183,6 +183,8 @@ def _told(network: Network, section: int) -> list[str]:
     if layer.type == "maxpool":  # OpenCV's defaults of both are 2
         stride = layer.options.int("stride", 1)
         lines += [f"{key}={stride}" for key in ("stride", "size") if key not in layer.options]
+    if layer.type == "reorg" and "stride" not in layer.options:
+        lines.append("stride=1")
     if layer.type == "convolutional" and layer.options.int("cbn", 0) and network.dialect == ALEXEYAB:
         lines.append("batch_normalize=1")
     if layer.type in ("yolo", "region"):

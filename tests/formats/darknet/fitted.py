@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.formats.darknet import interpret
 from gateway.formats.darknet.interpret_layers import BY_DIALECT, TABLE, convolved
 from gateway.formats.darknet.network import Layer, read
 from tests.formats.darknet.writer import Net, Written
@@ -27,6 +28,7 @@ HEAD = 1.0  # deviation of what heads give
 def fit(net: Net, folder: Path) -> None:
     """`net`, its arrays changed. `folder` is for its files meanwhile."""
     network = read(*net.save(folder), size=(net.input[0], SIDE, SIDE))
+    assert interpret.missing(network) == {}
     random = np.random.default_rng(len(network.layers))
     pictures = _pictures(random, net.input[0])
     values = {-1: pictures}

@@ -119,9 +119,12 @@ CONVOLUTIONS: dict[str, Case] = {
     "an even window is padded by half": Case(net(conv(size=4), BEHIND), opencv=False),
     "a stride that leaves a rest": Case(net(conv(stride=3), BEHIND)),
     "one place, stride 2": Case(net(conv(size=1, stride=2), BEHIND)),
+    "groups of 0 are one": Case(net(conv(groups=0), BEHIND, **NEW), opencv=False),
     "groups": Case(net(conv(6, 3, groups=3), conv(4, 1, groups=2), BEHIND)),
     "strides of their own in x and y": Case(net(conv(stride_x=1, stride_y=2), BEHIND, **NEW), opencv=False),
     "only a stride in y": Case(net(conv(stride=2, stride_y=1), BEHIND, **NEW), opencv=False),
+    "a stride in x of 0 is none": Case(net(conv(stride=2, stride_x=0), BEHIND, **NEW), opencv=False),
+    "a stride in y of 0 is none": Case(net(conv(stride=2, stride_y=0), BEHIND, **NEW), opencv=False),
     "dilation": Case(net(conv(dilation=2), BEHIND, **NEW), opencv=False),
     "dilation means nothing for one place": Case(net(conv(size=1, dilation=3, stop=1), BEHIND, **NEW), opencv=False),
     "batch normalisation, and its bias behind it": Case(net(conv(batch_normalize=1, activation="leaky"), BEHIND)),
@@ -146,6 +149,10 @@ CONVOLUTIONS: dict[str, Case] = {
     "deconvolution, batch normalised, pad=1": Case(
         net(layer("deconvolutional", filters=4, size=3, stride=2, pad=1, batch_normalize=1), BEHIND), opencv=False
     ),
+    "deconvolution of one place by default": Case(
+        net(layer("deconvolutional", filters=4, stride=2), BEHIND), opencv=False
+    ),
+    "deconvolution, stride 1 by default": Case(net(layer("deconvolutional", filters=4, size=3), BEHIND), opencv=False),
     "connected: channels first": Case(
         net(FIRST, layer("connected", output=7, activation="linear"), layer("connected", output=5, activation="leaky"))
     ),
@@ -163,6 +170,7 @@ CONVOLUTIONS: dict[str, Case] = {
         net(FIRST, layer("local", filters=3, size=3, stride=1, pad=1, activation="leaky")), opencv=False
     ),
     "local, stride 2": Case(net(FIRST, layer("local", filters=3, size=3, stride=2), BEHIND), opencv=False),
+    "local, one place by default": Case(net(FIRST, layer("local", filters=3), BEHIND), opencv=False),
     "batch normalisation alone has no biases": Case(net(FIRST, layer("batchnorm"), BEHIND), opencv=False),
     "implicit values": Case(
         net(FIRST, layer("implicit", filters=4), layer("scale_channels", from_="-2"), BEHIND, **NEW), opencv=False
@@ -183,6 +191,13 @@ POOLS: dict[str, Case] = {
     "maxpool without padding": Case(net(FIRST, layer("maxpool", size=3, stride=2, padding=0), BEHIND)),
     "maxpool: windows wholly outside": Case(
         net(FIRST, layer("maxpool", size=2, stride=1, padding=5), layer("activation", activation="logistic")),
+        opencv=False,
+    ),
+    "maxpool: padding as large as the window": Case(
+        net(FIRST, layer("maxpool", size=2, stride=1, padding=3), BEHIND), opencv=False
+    ),
+    "maxpool: more padding at the start than the window": Case(
+        net(FIRST, layer("maxpool", size=2, stride=2, padding=4), layer("activation", activation="logistic")),
         opencv=False,
     ),
     "maxpool: strides of their own": Case(
@@ -235,6 +250,22 @@ JOINS: dict[str, Case] = {
     "shortcut: onto every second place": Case(
         net(conv(4, stride=2), layer("upsample", stride=2), layer("shortcut", from_="0", alpha=0.5), BEHIND),
         opencv=False,
+    ),
+    "shortcut: a larger layer, less than twice": Case(
+        net(conv(4), conv(4, stride=2), layer("shortcut", from_="-2", beta=3), BEHIND, size=(3, 9, 7)), opencv=False
+    ),
+    "shortcut: onto a larger layer with a rest": Case(
+        net(
+            conv(4, pad=0, stride=2),
+            layer("upsample", stride=3),
+            layer("crop", crop_height=9, crop_width=7, noadjust=1),
+            layer("shortcut", from_="0", alpha=0.5),
+            BEHIND,
+        ),
+        opencv=False,
+    ),
+    "shortcut: more channels than there are, each half": Case(
+        net(conv(6), conv(4), layer("shortcut", from_="-2", alpha=0.5, beta=0.5), BEHIND), opencv=False
     ),
     "shortcut: AlexeyAB adds the first channels": Case(
         net(
@@ -319,6 +350,8 @@ PLACES: dict[str, Case] = {
     "reorg is no space-to-depth": Case(net(conv(8), layer("reorg", stride=2), BEHIND)),
     "reorg of AlexeyAB's is the same": Case(net(conv(8), layer("reorg", stride=2), BEHIND, **NEW)),
     "reorg backwards": Case(net(conv(8), layer("reorg", stride=2, reverse=1), BEHIND), opencv=False),
+    "reorg, stride 1 by default": Case(net(conv(8), layer("reorg"), BEHIND)),
+    "reorg3d, stride 1 by default": Case(net(conv(4), layer("reorg3d"), BEHIND, **NEW), opencv=False),
     "reorg flattens": Case(net(conv(4), layer("reorg", stride=1, flatten=1), BEHIND), opencv=False),
     "reorg unflattens": Case(net(conv(4), layer("reorg", stride=1, flatten=1, reverse=1), BEHIND), opencv=False),
     "reorg3d is space-to-depth": Case(net(conv(4), layer("reorg3d", stride=2), BEHIND, **NEW), opencv=False),
@@ -374,6 +407,17 @@ HEADS: dict[str, Case] = {
     },
     "region": Case(net(conv(16), layer("region", **REGION))),
     "region of AlexeyAB's": Case(net(conv(16), layer("region", **REGION), **NEW)),
+    "region: one anchor, four coordinates and no softmax by default": Case(
+        net(conv(8), layer("region", anchors="1.3,2.1", classes=3)), opencv=False
+    ),
+    "region: 20 classes by default": Case(net(conv(25), layer("region", anchors="1.3,2.1", softmax=1)), opencv=False),
+    "yolo: one anchor by default": Case(net(conv(6), layer("yolo", anchors="11,22", classes=1)), opencv=False),
+    "gaussian_yolo: x and y as they are by default": Case(
+        net(conv(24), layer("Gaussian_yolo", **YOLO), **NEW), opencv=False
+    ),
+    "gaussian_yolo: every anchor, 20 classes by default": Case(
+        net(conv(58), layer("Gaussian_yolo", anchors="1,2,3,4", num=2, scale_x_y=1.2), **NEW), opencv=False
+    ),
     "region: pjreddie takes the sigmoid of classes": Case(
         net(conv(16), layer("region", **(REGION | {"softmax": 0}))), opencv=False
     ),
@@ -395,6 +439,30 @@ HEADS: dict[str, Case] = {
             FIRST,
             layer("connected", output=9 * (2 + 2 * 5), activation="linear"),
             layer("detection", side=3, num=2, classes=2, coords=4, sqrt=1),
+        ),
+        opencv=False,
+    ),
+    "detection: more classes than boxes": Case(
+        net(
+            FIRST,
+            layer("connected", output=4 * (3 + 2 * 5), activation="linear"),
+            layer("detection", side=2, num=2, classes=3, coords=4),
+        ),
+        opencv=False,
+    ),
+    "detection: 7 x 7 cells of one box and one class by default": Case(
+        net(
+            FIRST,
+            layer("connected", output=49 * (1 + 5), activation="linear"),
+            layer("detection", coords=4, softmax=1),
+        ),
+        opencv=False,
+    ),
+    "detection: one coordinate by default, no boxes": Case(
+        net(
+            FIRST,
+            layer("connected", output=4 * (2 + 2), activation="linear"),
+            layer("detection", side=2, classes=2, softmax=1),
         ),
         opencv=False,
     ),
@@ -433,6 +501,17 @@ RECURRENT: dict[str, Case] = {
         for dialect in (PJREDDIE, ALEXEYAB)
         for more in ("", "batch normalised")
     },
+    **{
+        f"{kind}: eps is 1e-5 inside the root": Case(
+            net(
+                layer(kind, output=4, batch_normalize=1),
+                inputs=5,
+                arrays={0: {f"{gate}.rolling_variance": np.full(4, 2e-5) for gate in gates.split()}},
+            ),
+            opencv=False,
+        )
+        for kind, gates in (("lstm", "uf ui ug uo wf wi wg wo"), ("gru", "uz ur uh wz wr wh"))
+    },
     "gru with tanh is pjreddie's": Case(net(layer("gru", output=4, tanh=1), inputs=5), opencv=False),
     "rnn": Case(net(layer("rnn", output=4, activation="leaky"), inputs=5), opencv=False),
     "rnn: a hidden size of its own is AlexeyAB's": Case(
@@ -451,6 +530,18 @@ RECURRENT: dict[str, Case] = {
         net(
             layer("crnn", hidden_filters=4, output_filters=2, activation="leaky", batch_normalize=1),
             conv(2, 1),
+            size=(2, 4, 3),
+        ),
+        opencv=False,
+    ),
+    "crnn of AlexeyAB's, one group by default": Case(
+        net(layer("crnn", hidden=4, output=2, pad=1, activation="tanh"), conv(2, 1), size=(2, 4, 3), **NEW),
+        opencv=False,
+    ),
+    "crnn of pjreddie's knows no groups": Case(
+        net(
+            layer("crnn", hidden_filters=4, output_filters=2, groups=2, activation="tanh"),
+            layer("l2norm"),
             size=(2, 4, 3),
         ),
         opencv=False,

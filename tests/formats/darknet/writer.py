@@ -88,7 +88,8 @@ class Net:
         strides = [int(options.get("stride", 1))] * 2
         new = self.dialect == ALEXEYAB
         if new:
-            strides = [int(options.get(key, strides[0])) for key in ("stride_y", "stride_x")]
+            given = [int(options.get(key, 0)) for key in ("stride_y", "stride_x")]
+            strides = [own if own >= 1 else strides[0] for own in given]
         blur = int(options.get("antialiasing", 0)) if new else 0
         sides = [
             (side + 2 * pad - k) // (1 if blur else stride) + 1 for side, stride in zip((h, w), strides, strict=True)
@@ -116,7 +117,7 @@ class Net:
 
     def _deconvolutional(self, options: Mapping[str, Any], sources: Sequence[Written]) -> Written:
         c, h, w = self.shape
-        n, k, s = int(options["filters"]), int(options["size"]), int(options.get("stride", 1))
+        n, k, s = int(options["filters"]), int(options.get("size", 1)), int(options.get("stride", 1))
         pad = k // 2 if options.get("pad") else int(options.get("padding", 0))
         arrays = self._conv(options, n, c, k)
         arrays[-1] = ("weights", self.random.normal(0, s / np.sqrt(c * k * k * self._power()), (c, n, k, k)))
@@ -138,7 +139,7 @@ class Net:
 
     def _local(self, options: Mapping[str, Any], sources: Sequence[Written]) -> Written:
         c, h, w = self.shape
-        n, k, s = int(options["filters"]), int(options["size"]), int(options.get("stride", 1))
+        n, k, s = int(options["filters"]), int(options.get("size", 1)), int(options.get("stride", 1))
         sides = [(side - 1 if options.get("pad") else side - k) // s + 1 for side in (h, w)]
         weights = self.random.normal(0, 1 / np.sqrt(c * k * k * self._power()), (sides[0] * sides[1], n, c, k, k))
         arrays = [("biases", self.random.normal(0, 0.1, (n, *sides))), ("weights", weights)]

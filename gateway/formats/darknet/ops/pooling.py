@@ -57,8 +57,9 @@ def _depth(graph: Emit, node: Node) -> str:
     """The largest of channels k, k + out, k + 2 out ... at each place."""
     x, (channels, height, width) = node.inputs[0], node.sources[0]
     out = node.layer.output[0]
-    turns = -(-channels // out)
-    if missing := turns * out - channels:
+    missing = -channels % out
+    turns = (channels + missing) // out
+    if missing:
         x = graph.node("Pad", [x, graph.ints(0, 0, 0, 0, 0, missing, 0, 0), graph.scalar(LOWEST, x)])
     stacked = graph.node("Reshape", [x, graph.ints(0, turns, out, height, width)])
     return graph.node("ReduceMax", [stacked], axes=[1], keepdims=0)

@@ -59,9 +59,9 @@ def convolve(
     *,
     part: str = "",
     padding: int,
+    groups: int,
     strides: tuple[int, int] = (1, 1),
     dilation: int = 1,
-    groups: int = 1,
 ) -> str:
     """A convolution with its bias or batch normalisation, without activation. `part` begins the names of its arrays."""
     normal = f"{part}scales" in node.weights
