@@ -206,7 +206,7 @@ class _Bench:
 
     def _is_mine(self, mutant: Mutant) -> bool:
         """Of modules that formats share, each format answers for the lines that its nets run."""
-        if mutant.module not in self.target.shared or self.target.nodes or mutant.lines == (0, 0):
+        if mutant.module not in self.target.places or self.target.nodes or mutant.lines == (0, 0):
             return True
         first, last = mutant.lines
         ran = (files.get(mutant.module, ()) for ops in self.ran.values() for files in ops.values())
