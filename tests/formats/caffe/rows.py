@@ -339,9 +339,7 @@ CASES: dict[str, Case] = {
     "eltwise, PROD": Case("Eltwise", {"eltwise_param": {"operation": Word("PROD")}}, (X, X, X)),
     "eltwise, MAX": Case("Eltwise", {"eltwise_param": {"operation": Word("MAX")}}, (X, X, X)),
     "eltwise of other shapes": Case("Eltwise", {}, (X, (2, 4, 6, 6)), refused="expected [?,4,6,5]"),
-    "eltwise of a shape that could be stretched": Case(
-        "Eltwise", {}, (X, (2, 4, 1, 1)), refused="expected [?,4,6,5]"
-    ),
+    "eltwise of a shape that could be stretched": Case("Eltwise", {}, (X, (2, 4, 1, 1)), refused="expected [?,4,6,5]"),
     "eltwise, PROD with coefficients": Case(
         "Eltwise",
         {"eltwise_param": {"operation": Word("PROD"), "coeff": [1.0, 2.0]}},
