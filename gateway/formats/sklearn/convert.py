@@ -246,7 +246,7 @@ def _holds_trees(model: Any) -> bool:
     first = getattr(model, "estimators_", None)
     while isinstance(first, list | tuple | np.ndarray) and len(first):
         first = first[0]
-    inside = [step for _, step in getattr(model, "steps", ())] + [first]
+    inside = [step for _, step in getattr(model, "steps", ())] + ([] if first is None else [first])
     return type(model).__name__ in trees.KINDS or any(map(_holds_trees, inside))
 
 

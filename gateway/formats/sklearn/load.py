@@ -41,6 +41,8 @@ FURTHER = {  # imported in the second pass only
     ("sklearn.metrics._dist_metrics", "newObj"), ("sklearn.neighbors._dist_metrics", "newObj"),
     ("sklearn.neighbors.kd_tree", "newObj"), ("sklearn.neighbors.ball_tree", "newObj"),
     ("functools", "partial"), ("sklearn.utils.validation", "check_array"),  # of HistGradientBoosting with categories
+    ("numpy.ma.core", "_mareconstruct"), ("numpy.ma.core", "MaskedArray"), ("numpy.ma", "_mareconstruct"),
+    ("numpy.ma", "MaskedArray"),  # of a search among models: its results
     ("sklearn._loss.link", "Interval"), ("numpy", "float64"), ("numpy", "float32"), ("numpy", "int64"),
     ("numpy", "int32"), ("numpy", "bool_"), ("numpy", "str_"), ("numpy", "uint8"),
 }  # fmt: skip

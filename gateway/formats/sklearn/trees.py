@@ -51,7 +51,7 @@ def ensemble(model: Any) -> Ensemble:
     name = type(model).__name__
     try:
         found = _ensemble(model)
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptModel(f"{name} has trees that cannot be followed: {type(error).__name__}: {error}.") from None
     count = found.features + len(found.extra)
     trees = tuple(checked(tree, count, f"{name}: tree {number}") for number, tree in enumerate(found.trees))

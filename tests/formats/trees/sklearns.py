@@ -63,7 +63,7 @@ def histogram(
     data = table(600, missing=0.1)
     x, y = data["x"], data[target]
     few, many = random.integers(0, 3, len(x)), random.integers(0, 40, len(x))
-    y = y + (np.isin(many, [1, 4, 7, 22, 39]) ^ (few == 1))
+    y = y + (np.isin(many, [0, 4, 7, 22, 39]) ^ (few == 1))
     if frame:
         towns = np.array([f"town {number}" for number in range(40)])
         x = pandas.DataFrame({
@@ -153,6 +153,37 @@ def mixed(folder: Path, *, forest: bool = False, unknown: str = "ignore") -> Non
     )
     last = RandomForestClassifier(8, max_depth=5, random_state=0) if forest else LogisticRegression()
     save(folder, Pipeline([("prepare", prepare), ("model", last)]).fit(frame, y), "m.joblib")
+
+
+def reviews(folder: Path, *, searched: bool = False, handed: str = "names") -> None:
+    """A table of a text, words, and numbers that are passed on; `handed`: how its columns are named."""
+    import pandas
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    texts, y = corpus()
+    random = np.random.default_rng(3)
+    frame = pandas.DataFrame({
+        "stars": random.integers(1, 6, len(texts)).astype(np.float32), "review": texts,
+        "shop": random.choice(["Berlin", "Paris", "Rom"], len(texts)),
+        "age": random.normal(size=len(texts)).astype(np.float32),
+    })  # fmt: skip
+    place: dict[str, Any] = {
+        "names": {"text": "review", "words": ["shop"], "rest": ["stars", "age"]},
+        "places": {"text": 1, "words": [2], "rest": [0, 3]},
+        "others": {"text": 1, "words": slice(2, 3), "rest": [True, False, False, True]},
+    }[handed]
+    words = make_pipeline(OneHotEncoder(handle_unknown="ignore"))
+    steps = [("text", CountVectorizer(), place["text"]), ("words", words, place["words"]),
+             ("rest", "passthrough", place["rest"])]  # fmt: skip
+    model: Any = Pipeline([("prepare", ColumnTransformer(steps)), ("model", LogisticRegression())])
+    if searched:
+        model = GridSearchCV(model, {"model__C": [0.1, 1.0]}, cv=2)
+    save(folder, model.fit(frame, y), "m.joblib")
 
 
 class Evil:

@@ -13,12 +13,14 @@ VALUES = ("predictions", "leaves")
 FIT, NO_NAN = "sklearns:fit", ("missing",)
 
 
-def trees(kind: str, outputs: tuple[str, ...], **arguments: Any) -> Row:
-    return Row(FIT, {"kind": kind} | arguments, outputs=outputs)
+def trees(kind: str, outputs: tuple[str, ...], *, labels: tuple[str, ...] = (), **arguments: Any) -> Row:
+    return Row(FIT, {"kind": kind} | arguments, outputs=outputs, labels=labels)
 
 
-def other(kind: str, *, outputs: tuple[str, ...] = (), slow: bool = True, **arguments: Any) -> Row:
-    return Row(FIT, {"kind": kind, "scaled": True} | arguments, outputs=outputs, slow=slow)
+def other(
+    kind: str, *, outputs: tuple[str, ...] = (), slow: bool = True, labels: tuple[str, ...] = (), **arguments: Any
+) -> Row:
+    return Row(FIT, {"kind": kind, "scaled": True} | arguments, outputs=outputs, slow=slow, labels=labels)
 
 
 FORMAT = "sklearn"
@@ -30,7 +32,8 @@ ROWS = {
     "extra tree": trees("tree:ExtraTreeClassifier", CLASSES, max_depth=6, texts=True),
     "random forest": trees("ensemble:RandomForestClassifier", CLASSES, n_estimators=12, max_depth=7),
     "random forest, NaN in training, classes are strings": trees(
-        "ensemble:RandomForestClassifier", CLASSES, n_estimators=8, max_depth=7, missing=0.1, texts=True, file="m.pkl"
+        "ensemble:RandomForestClassifier", CLASSES, n_estimators=8, max_depth=7, missing=0.1, texts=True, file="m.pkl",
+        labels=("high", "low", "middle", "top"),
     ),
     "random forest of numbers, skops": trees(
         "ensemble:RandomForestRegressor", VALUES, n_estimators=10, max_depth=7, target="y", file="m.skops"
@@ -109,7 +112,7 @@ ROWS = {
     "trees behind a scaler": other(
         "ensemble:RandomForestClassifier", slow=False, n_estimators=6, max_depth=5, texts=True
     ),
-    "logistic regression": other("linear_model:LogisticRegression"),
+    "logistic regression": other("linear_model:LogisticRegression", labels=("0", "1", "2", "3")),
     "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True, slow=False),
     "a linear classifier without probabilities": other("svm:LinearSVC", slow=False),
     "a linear classifier of two classes, its scores": other("svm:LinearSVC", slow=False, target="binary"),
@@ -121,6 +124,9 @@ ROWS = {
     ),
     "descent of two classes, strings": other(
         "linear_model:SGDClassifier", loss="log_loss", target="binary", texts=True
+    ),
+    "descent of two classes with a modified Huber loss": other(
+        "linear_model:SGDClassifier", loss="modified_huber", target="binary"
     ),
     "descent with a modified Huber loss": other("linear_model:SGDClassifier", loss="modified_huber"),
     "support vectors": other("svm:SVC", rows=120),
@@ -156,6 +162,13 @@ ROWS = {
     ),
     "a table of numbers and words": Row("sklearns:mixed", {}),
     "a table of numbers and words, and trees": Row("sklearns:mixed", {"forest": True}),
+    "a table with a text in it": Row("sklearns:reviews", {}),
+    "a table with a text in it, columns by their places": Row("sklearns:reviews", {"handed": "places"}, slow=True),
+    "columns named by marks, which skl2onnx takes for places": Row(
+        "sklearns:reviews", {"handed": "others"}, error="skl2onnx does not convert it", slow=True
+    ),
+    "a search among models": Row("sklearns:reviews", {"searched": True}, slow=True),
+    "texts under another name": Row("sklearns:words", {}, inputs=(("sentence", "text", "string"),), slow=True),
     "a vectorizer alone": Row("sklearns:words", {"alone": True}, error="prepares data and predicts nothing"),
     "a list": Row("sklearns:thing", {"what": "a list"}, error="holds a list of 2 things"),
     "a dict": Row("sklearns:thing", {"what": "a dict"}, error="holds a dict, no model: 'model' (LogisticRegression)"),
