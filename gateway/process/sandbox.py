@@ -20,6 +20,7 @@ Rule 3: whose bytes are read decides: data alone needs NEEDED_BY_DATA, what may 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -163,8 +164,21 @@ def enter(hold: Hold) -> None:
     if hold.level < 3:
         _die_with(supervisor)
     if hold.level >= 2:
+        _keep_proc(hold.rules.read)
         sandbox_landlock.restrict(_file_rules(hold.rules), hold.abi)
         sandbox_seccomp.restrict(abi=hold.abi, unix_sockets=hold.rules.unix_sockets, namespaces=hold.level >= 3)
+
+
+_kept: list[int] = []
+
+
+def _keep_proc(read: Iterable[str]) -> None:
+    """Hold what the rules open in /proc, for good: procfs makes a new inode for a name that the kernel has dropped from
+    its cache, and Landlock's rule is for the old one. TensorFlow ends itself when it cannot read /proc/self/cmdline.
+    """
+    for path in (f"/proc/{os.getpid()}", *(path for path in read if path.startswith("/proc/"))):
+        with contextlib.suppress(OSError):  # what is not there needs no rule
+            _kept.append(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
 
 
 def _file_rules(rules: Rules) -> list[tuple[str, int]]:
