@@ -57,7 +57,7 @@ def digest_of(files: Iterable[Path]) -> str:
 
 def code_digest() -> str:
     """Of the builder, the script, and the pins of both Environments."""
-    files = [*(ROOT / "gateway" / "formats" / "savedmodel").rglob("*.py"), SCRIPT]
+    files = [*(ROOT / "gateway" / "formats" / "savedmodel" / "build").rglob("*.py"), SCRIPT]
     return digest_of([*files, *(ROOT / "deploy" / "envs" / f"{name}.txt" for name in ("base", "tensorflow"))])
 
 
