@@ -37,9 +37,7 @@ def main() -> None:
         tensors = {"x": np.random.default_rng(0).random(shape, np.float32)}
         ours, theirs = socket.socketpair()
 
-        def over_socket(
-            sock: socket.socket = ours, peer: socket.socket = theirs, given: Tensors = tensors
-        ) -> None:
+        def over_socket(sock: socket.socket = ours, peer: socket.socket = theirs, given: Tensors = tensors) -> None:
             reader = threading.Thread(target=wire.recv, args=(peer,))
             reader.start()
             wire.send(sock, {}, given)
