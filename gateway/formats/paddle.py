@@ -28,6 +28,7 @@ from gateway.core.dtypes import Array, Tensors
 from gateway.core.modeltoml import ModelOptions
 from gateway.core.signature import Signature, TensorSpec
 from gateway.errors import ConversionError, CorruptModel, UnsupportedOps
+from gateway.formats import paddle_records
 from gateway.formats.base import Conversion, Format, Inspection, Match, Oracle, Source, recognised
 
 OPSET = 17
@@ -136,6 +137,8 @@ def staged(source: Source, match: Match) -> tuple[Path, Path]:
     folder = Path(tempfile.mkdtemp())
     pir = match.main.endswith(".json") or source.head(program, 64).lstrip().startswith(b"{")
     copies = folder / ("m.json" if pir else "m.pdmodel"), folder / "m.pdiparams"
+    for name in weights:
+        paddle_records.check(source.path(name), name)
     shutil.copyfile(source.path(program), copies[0])
     if len(weights) == 1:
         shutil.copyfile(source.path(weights[0]), copies[1])

@@ -48,6 +48,10 @@ class Inside:
                 str(files[0].with_suffix("")), self._executor
             )
             self._wanted = dict(self._before(outputs, fetched))
+            if self._pir:  # its own fetches and ours cannot be in one run
+                block = self._program.global_block()
+                for op in [op for op in block.ops if op.name() == "pd_op.fetch"]:
+                    block.remove_op(op)
 
     def _before(self, outputs: Sequence[str], fetched: Sequence[Any]) -> Iterator[tuple[str, tuple[str, Any]]]:
         """output -> (operator, its input)."""

@@ -266,6 +266,12 @@ def caffes() -> list[bytes]:
     return [*(NEXT_FILE.join(pair) for pair in pairs), *(NEXT_FILE + pair[1] for pair in pairs), train]
 
 
+def parameters_of_paddle() -> list[bytes]:
+    from tests.formats.paddle.written import record
+
+    return [record(5, [2, 3]), record(3, []) + record(0, [3]), record(5, [1, 2], levels=[bytes(16)], packed=True)]
+
+
 def weights_of_torch() -> list[bytes]:
     """A state dict and a module in the forms of torch.save, safetensors; in front 0, or 1 for safetensors."""
     from tests.formats.torch.weights import safetensors
@@ -283,6 +289,7 @@ def weights_of_torch() -> list[bytes]:
 MADE = {
     "caffe": caffes, "xgboost": xgboosts, "lightgbm": lightgbms,
     "savedmodel": saved_models, "torch-weights": weights_of_torch,
+    "paddle-params": parameters_of_paddle,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,
     "archive": archives, "detect": drops, "recognise": drops, "onnx": models, "mxnet-symbol": symbols,

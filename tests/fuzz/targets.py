@@ -207,6 +207,15 @@ def torch_weights(data: bytes) -> None:
         assert sum(entry.end - entry.start for entry in entries.values()) < len(data)
 
 
+@target("paddle-params")
+def paddle_params(data: bytes) -> None:
+    """A file of parameters: as many records as it has, or a refusal with its place."""
+    from gateway.formats.paddle_records import check
+
+    path = written("drop/m.pdiparams", data)
+    assert check(path, path.name) <= len(data) // 20
+
+
 def _wanted(names: tuple[str, ...]) -> Any:
     from gateway.core.modeltoml import TensorOption
 
