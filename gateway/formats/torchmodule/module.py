@@ -9,6 +9,8 @@ Rule 3: what a call changes in the module is put back before the next one.
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import inspect
 import itertools
@@ -265,15 +267,35 @@ class _Unknown:
             return ()
 
 
+class Beside(importlib.abc.MetaPathFinder):
+    """Finds Python files of the drop by name: the sandbox opens them, and does not list their folder."""
+
+    def __init__(self, source: Source, file: str) -> None:
+        self.source, self.folder = source, file.rpartition("/")[0]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        wanted = name.replace(".", "/")
+        for folder in dict.fromkeys((self.folder, "")):
+            lead = f"{folder}/" if folder else ""
+            for found, package in ((f"{lead}{wanted}/__init__.py", True), (f"{lead}{wanted}.py", False)):
+                if found in self.source.files:
+                    file = self.source.path(found)
+                    places = [str(file.parent)] if package else None
+                    return importlib.util.spec_from_file_location(name, file, submodule_search_locations=places)
+            if any(other.startswith(f"{lead}{wanted}/") and other.endswith(".py") for other in self.source.files):
+                spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+                spec.submodule_search_locations = []
+                return spec
+        return None
+
+
 def load_code(source: Source, file: str) -> Any:
     """The module of a class file; Python files beside it can be imported by it. Errors: ConversionError."""
     path = source.path(file)
     name = (
         path.stem if path.stem not in sys.stdlib_module_names and path.stem not in sys.modules else f"class_{path.stem}"
     )
-    for folder in (str(path.parent), str(source.root)):
-        if folder not in sys.path:
-            sys.path.append(folder)  # last: a file of the drop is never taken for a library
+    sys.meta_path.append(Beside(source, file))  # last: a file of the drop is never taken for a library
     sys.dont_write_bytecode = True
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

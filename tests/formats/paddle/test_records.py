@@ -12,7 +12,6 @@ from gateway.errors import CorruptModel
 from gateway.formats.paddle_records import check
 from tests.formats.paddle.written import record
 
-
 WHOLE = record(5, [2, 3]) + record(3, []) + record(0, [4, 1], packed=True) + record(6, [2], levels=[bytes(16)])
 FIRST = len(record(5, [2, 3]))
 BROKEN = {

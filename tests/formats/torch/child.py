@@ -22,6 +22,7 @@ def rows(job: Any) -> dict[str, Any]:
 
     The exported graph is run by onnx's evaluator and compared with torch on the original; `error` where it is refused.
     """
+    from gateway.formats.torchmodule.module import Beside
     from tests.formats.torch import weights
     from tests.formats.torch.makers import made
 
@@ -30,7 +31,7 @@ def rows(job: Any) -> dict[str, Any]:
         folder = job.out / str(len(answers))
         for loaded in ("net", "parts"):  # of the drop before: a Job has but one
             sys.modules.pop(loaded, None)
-        sys.path[:] = [place for place in sys.path if not place.startswith(str(job.out))]
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Beside)]
         (folder / "drop").mkdir(parents=True)
         (folder / "out").mkdir()
         if row["net"].startswith("weights "):
