@@ -252,6 +252,24 @@ def saved_models() -> list[bytes]:
     return [*found, number(1, 1) + message(2, graph, saver, message(7, message(2, message(1, "g"))))]
 
 
+def networks_of_torch() -> list[bytes]:
+    from tests.formats.torch7.rows import lstm_like
+    from tests.formats.torch7.test_read import small
+    from tests.formats.torch7.writer import dumped
+
+    return [dumped(net, form) for net in (small(), lstm_like(), {"model": small()}) for form in ("b64", "b32", "ascii")]
+
+
+def irs() -> list[bytes]:
+    import io
+
+    from tests.formats.mmdnn.test_read import small
+
+    net, stored = small(), io.BytesIO()
+    np.save(stored, net.weights)  # type: ignore[arg-type]  # a dictionary, as MMdnn saves it
+    return [form + mark for form in (net.pb(), net.json()) for mark in (b"", NEXT_FILE + stored.getvalue())]
+
+
 def caffes() -> list[bytes]:
     import numpy as np
 
@@ -287,7 +305,7 @@ def weights_of_torch() -> list[bytes]:
 
 
 MADE = {
-    "caffe": caffes, "xgboost": xgboosts, "lightgbm": lightgbms,
+    "caffe": caffes, "torch7": networks_of_torch, "mmdnn-ir": irs, "xgboost": xgboosts, "lightgbm": lightgbms,
     "savedmodel": saved_models, "torch-weights": weights_of_torch,
     "paddle-params": parameters_of_paddle,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,

@@ -321,6 +321,33 @@ def _trees(ensemble: Any, most: int) -> None:
         assert 0 <= tree.target < ensemble.targets
 
 
+@target("torch7")
+def torch7(data: bytes) -> None:
+    """A t7 of any form: a network whose modules can be walked, and no more memory than the file gives reason for."""
+    from gateway.formats.torch7 import module
+    from gateway.formats.torch7.walk import leaves
+
+    root = module.read(written("net.t7", data))
+    for each in leaves(root):
+        assert each.where
+        assert len(each.parameters) < len(data)
+
+
+@target("mmdnn-ir")
+def mmdnn_ir(data: bytes) -> None:
+    """A graph, or a graph and its weights: what comes out is in an order in which it can be computed."""
+    from gateway.formats.mmdnn import ir
+
+    graph, _, weights = data.partition(NEXT_FILE)
+    found = ir.read(written("ir.pb", graph), written("ir.npy", weights) if weights else None)
+    there: set[str] = set()
+    for node in found.nodes:
+        assert {name for name, _ in node.inputs} <= there
+        there.add(node.name)
+    assert set(found.outputs) <= there
+    assert sum(array.nbytes for node in found.nodes for array in node.weights.values()) <= len(weights)
+
+
 @target("savedmodel")
 def savedmodel(data: bytes) -> None:
     from gateway.formats.savedmodel import metagraph, screen

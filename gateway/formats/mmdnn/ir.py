@@ -27,6 +27,7 @@ from gateway.formats.mmdnn.wire import Wire
 
 MAX_GRAPH = 256 << 20
 MAX_LITERAL = 1 << 24  # elements of a tensor written into the graph
+MAX_FILL = 1 << 16  # elements of one that one number fills
 INPUT = "DataInput"
 CONSTANTS = ("Constant", "Const")
 
@@ -219,13 +220,13 @@ def _tensor(message: Message, where: str) -> Array:
             raise CorruptModel(f"{where}: a tensor {list(sizes)} of {kind} has {len(raw)} bytes.")
         return np.frombuffer(raw, kind).reshape([size or 0 for size in sizes])
     values = next((message[name] for name in _NUMBERS if message.get(name)), [])
-    if len(values) not in (1, count):
+    if len(values) != count and (len(values) != 1 or count > MAX_FILL):
         raise CorruptModel(f"{where}: a tensor {list(sizes)} has {len(values)} numbers.")
     try:
         made = np.asarray(values, kind)
     except (OverflowError, ValueError) as error:
         raise CorruptModel(f"{where}: a tensor's numbers are no {kind}: {error}.") from error
-    return np.broadcast_to(made, count).reshape([size or 0 for size in sizes]).copy()
+    return np.broadcast_to(made, count).reshape([size or 0 for size in sizes])
 
 
 def same(one: Graph, other: Graph) -> str:

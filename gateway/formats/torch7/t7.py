@@ -2,7 +2,8 @@
 
     root = read(Path("net.t7"))          # a Thing of class nn.Sequential, a Table, a number ...
 
-Rule 1: a length is compared with the bytes that are left before anything is taken; values are counted.
+Rule 1: a length is compared with the bytes that are left before anything is taken; values are counted. Tensors are
+        views of the file; those that cannot be, by their strides, are bounded all together.
 Rule 2: what refers to itself is read without recursion: depth costs the file its bytes, and nothing else.
 Rule 3: functions of Lua are skipped over, and stay marks: a module in whose place one stands is refused.
 Rule 4: errors name file and offset.
@@ -103,6 +104,7 @@ class Reader:
         self.left = MAX_VALUES
         self.known: dict[int, Value] = {}
         self.notes: set[str] = set()
+        self.copied = 0  # bytes of tensors that are no plain part of their storage
 
     def error(self, what: str, at: int | None = None) -> CorruptModel:
         where = self.at if at is None else at
@@ -242,9 +244,12 @@ class Reader:
             raise self.error(f"a tensor {sizes} reaches to {last} in a storage of {storage.size}", start)
         if not count:
             return np.zeros(sizes if math.prod(size or 1 for size in sizes) < 1 << 40 else (0,), storage.dtype)
+        width = storage.dtype.itemsize
         if strides != [math.prod(sizes[axis + 1 :]) for axis in range(dims)]:
             self.notes.add("strides")
-        width = storage.dtype.itemsize
+            self.copied += count * width
+            if self.copied > 2 * len(self.data) + MAX_SPREAD:
+                raise self.error(f"tensors over tensors of one storage: {self.copied} bytes of them", start)
         view = np.lib.stride_tricks.as_strided(storage[offset:], sizes, [s * width for s in strides], writeable=False)
         return np.ascontiguousarray(view)
 

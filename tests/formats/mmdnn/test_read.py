@@ -181,6 +181,9 @@ GRAPHS: dict[str, tuple[bytes, str]] = {
     "a tensor larger than its numbers": (
         DATA + valued("value", tensor(1 << 40, message(9, b"\0\0\0\0"))), "elements; supported is up to",
     ),
+    "one number for a large tensor": (
+        DATA + valued("value", tensor(1 << 20, message(9, b"\0\0\0\0"))), "has 1 numbers",
+    ),
     "a tensor with too few bytes": (
         DATA + valued("value", tensor(4, message(4, b"\0\0\0\0"))), "has 4 bytes",
     ),

@@ -84,6 +84,16 @@ def test_depth_costs_bytes_and_no_stack(tmp_path: Path) -> None:
     assert count == depth
 
 
+def test_many_tensors_of_one_storage_are_bounded(tmp_path: Path) -> None:
+    """Each is a copy, for it is turned: a small file must not become gigabytes."""
+    storage = Storage(np.zeros(1 << 18, "f4"))
+    plain = [Strided(storage, (1 << 9, 1 << 9), (1 << 9, 1)) for _ in range(100)]
+    assert len(read(plain, tmp_path).items()) == 100
+    turned = [Strided(storage, (1 << 9, 1 << 9), (1, 1 << 9)) for _ in range(100)]
+    with pytest.raises(CorruptModel, match="tensors over tensors of one storage"):
+        read(turned, tmp_path)
+
+
 def thing(kind: str, body: bytes = b"") -> bytes:
     return struct.pack("<iii", 4, 1, 3) + b"V 1" + struct.pack("<i", len(kind)) + kind.encode() + body
 
