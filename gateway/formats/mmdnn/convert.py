@@ -32,6 +32,8 @@ from gateway.graph.registry import converter, refuse_unknown
 
 MODEL_FILE = "model.onnx"
 KINDS = ("float32", "int32", "int64")
+MANY = ("Split", "Unstack")
+"""Operators that make several tensors."""
 OWNER = "--input or model.toml"
 
 
@@ -196,7 +198,9 @@ def _call(graph: Emit, node: Node) -> list[str]:
         answers.append(function(graph, node))
         return answers[0]  # type: ignore[no-any-return]
 
-    names = [node.name, *(f"{node.name}:{place}" for place in range(1, 4096))]
+    names = [node.name]
+    if node.op in MANY:
+        names += [f"{node.name}:{place}" for place in range(1, 4096)]
     made = graph.call(node, run, names)
     fresh = node.layout.fresh
     if fresh and isinstance(answers[0], str) and graph.builder.last_node.input[0] == fresh:

@@ -53,9 +53,10 @@ def forward(graph: Emit, module: Module, value: Value) -> Value:
     if kind in BRANCHES:
         return _branches(graph, module, value)
     node = Node(module, tuple([value] if isinstance(value, str) else _flat(module, value)))
-    made = graph.call(
-        node, converter(FORMAT_NAME, kind), [module.name, *(f"{module.name}:{k}" for k in range(1, 4096))]
-    )
+    names = [module.name]
+    if kind == "SplitTable":
+        names += [f"{module.name}:{place}" for place in range(1, 4096)]
+    made = graph.call(node, converter(FORMAT_NAME, kind), names)
     return list(made) if kind == "SplitTable" else made[0]
 
 

@@ -19,7 +19,7 @@ from gateway.formats.base import Format, all_formats
 from gateway.process import wire
 from tests.formats.in_base import source_of
 
-KINDS = ("normal", "ramp", "corners")
+KINDS = ("normal", "corners")
 
 
 def rows(job: Any) -> dict[str, list[str]]:

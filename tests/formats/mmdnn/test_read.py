@@ -238,7 +238,7 @@ def test_what_is_damaged_and_still_read_ends_in_an_error_of_ours(tmp_path: Path)
     environment("base")
     small().save(tmp_path / "whole")
     rows = {}
-    for number_, (how, data) in enumerate(damaged((tmp_path / "whole" / "ir.pb").read_bytes(), 16, 60).items()):
+    for number_, (how, data) in enumerate(damaged((tmp_path / "whole" / "ir.pb").read_bytes(), 8, 40).items()):
         folder = small().save(tmp_path / str(number_))
         (folder / "ir.pb").write_bytes(data)
         rows[how] = str(folder)

@@ -181,7 +181,7 @@ def test_damage_is_an_error_with_a_place(form: str, tmp_path: Path) -> None:
 def test_what_is_damaged_and_still_read_ends_in_an_error_of_ours(tmp_path: Path) -> None:
     environment("base")
     rows = {}
-    for number, (how, data) in enumerate(damaged(dumped(small()), 8, 60).items()):
+    for number, (how, data) in enumerate(damaged(dumped(small()), 4, 40).items()):
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "net.t7").write_bytes(data)
