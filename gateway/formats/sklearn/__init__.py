@@ -1,9 +1,10 @@
 """scikit-learn: estimators and pipelines in pickles, joblib files and skops, texts and tables with names included.
 
-    load.py      the globals of a pickle are checked before anything of them is imported; then it is opened
-    inputs.py    what a pipeline takes: features, texts, or columns by name
-    trees.py     trees of every kind, to the same leaf      text.py   words and n-grams
-    convert.py   the rest by skl2onnx; probabilities and label      oracle.py   scikit-learn itself
+    load.py        the globals of a pickle are checked before anything of them is imported; then it is opened
+    inputs.py      what a pipeline takes: features, texts, or columns by name; columns.py   these before trees
+    answers.py     what it answers                     oracle.py    scikit-learn itself
+    trees.py       trees of every kind, to the same leaf; pickled.py   those of LightGBM and XGBoost
+    convert.py     the rest by skl2onnx, but what registered.py puts in its place (descent.py, texts)
 
 Rule 1: a pickle is a program: it is opened in a sandbox of level L2 at least, after its globals were checked.
 Rule 2: what cannot be ONNX is served by scikit-learn itself, where the owner has not asked for ONNX; that is said.

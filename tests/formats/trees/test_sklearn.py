@@ -112,6 +112,9 @@ ROWS = {
     "trees behind a scaler": other(
         "ensemble:RandomForestClassifier", slow=False, n_estimators=6, max_depth=5, texts=True
     ),
+    "trees of numbers behind a scaler": other(
+        "ensemble:RandomForestRegressor", n_estimators=6, max_depth=5, target="y"
+    ),
     "logistic regression": other("linear_model:LogisticRegression", labels=("0", "1", "2", "3")),
     "logistic regression, classes are strings": other("linear_model:LogisticRegression", texts=True, slow=False),
     "a linear classifier without probabilities": other("svm:LinearSVC", slow=False),
