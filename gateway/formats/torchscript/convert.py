@@ -72,6 +72,8 @@ def convert(source: Source, match: Match, options: ModelOptions, out: Path) -> C
 
 def known_facts(script: Script, match: Match) -> list[Fact]:
     facts = [Fact("archive", f"version {match.version}", match.main)] if match.version else []
+    if script.moved:
+        facts.append(Fact("devices", f"{', '.join(script.moved)} in its code: here the CPU", "constants of the script"))
     if script.fixed:
         facts.append(Fact("numbers", ", ".join(f"{name} = {v!r}" for name, v in script.fixed.items()), "model.toml"))
     if script.left_out:

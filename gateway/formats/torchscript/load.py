@@ -1,7 +1,7 @@
 """A TorchScript archive, opened by torch and called: flat named inputs in, flat named outputs out.
 
 Rule 1: the archive is listed and checked by our own reader before torch opens it.
-Rule 2: everything is put on the CPU, whatever device it was saved on.
+Rule 2: everything is put on the CPU, whatever device it was saved on: weights, and devices that the code names.
 Rule 3: what forward() keeps in the module (`self.state = ...`, a buffer changed in place) is put back before each call.
 """
 
@@ -65,6 +65,7 @@ class Script:
                 f"{path.name} has no method forward(): it holds {', '.join(self._methods()) or 'no method'}.",
                 hint="Save a module whose forward() is the prediction.",
             )
+        self.moved = to_cpu(self.module)
         self.was_training = bool(getattr(self.module, "training", False))
         self.module.eval()
         self.arguments, self.left_out = self._arguments()
@@ -223,6 +224,24 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, item in pairs:
         yield from flat(item, f"{name}_{key}" if name else key)
+
+
+def to_cpu(module: Any) -> tuple[str, ...]:
+    """Constants of a script that name another device name the CPU from now on; which ones there were.
+
+    torch.jit.load moves weights alone: `x.to("cuda:0")`, traced or written, stays in the code.
+    """
+    found: dict[str, None] = {}
+    for owner in module.modules():
+        for name in owner._c._method_names():
+            for node in nodes(owner._c._get_method(name).graph):
+                if node.kind() != "prim::Constant" or "Device" not in str(next(node.outputs()).type()):
+                    continue
+                device = node.s("value")
+                if device != "cpu" and device != "meta":
+                    found[device] = None
+                    node.s_("value", "cpu")
+    return tuple(found)
 
 
 def nodes(block: Any) -> Iterator[Any]:

@@ -38,6 +38,23 @@ class Flow(nn.Module):
         return y
 
 
+class OnCuda(nn.Module):
+    """Its code names a device that only its author has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = nn.Linear(6, 4)
+
+    def helper(self, x: Tensor) -> Tensor:
+        return x + torch.arange(4, device=torch.device("cuda")).to(torch.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.helper(self.f(x).to("cuda:0"))
+        if bool(y.sum() > 0):
+            y = y + torch.ones(4, device="cuda:1")
+        return y
+
+
 class Remembers(nn.Module):
     last: Tensor
 
@@ -280,6 +297,7 @@ IDS = torch.arange(20).reshape(2, 10) % 20
 N = torch.export.Dim("n", min=2, max=64)
 MADE: dict[str, Callable[[], Any]] = {
     "script flow": lambda: script(Flow()),
+    "script cuda": lambda: script(OnCuda()),
     "script remembers": lambda: script(Remembers()),
     "script counts": lambda: script(Counts()),
     "script several": lambda: script(Several()),

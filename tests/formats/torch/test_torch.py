@@ -79,6 +79,9 @@ CASES = {
     "a shape that it does not take": Case(
         "script flow", error="does not run on x:float32[?,7]", options=options(x=(None, 7))
     ),
+    "devices that the code names are the CPU": Case(
+        "script cuda", "x:float32[?,6]", "output:float32[?,4]", "devices: cuda"
+    ),
     "state is not exported": Case("script remembers", error="forward() keeps last from one call to the next"),
     "a buffer changed in place is state": Case(
         "script counts", error="forward() keeps calls from one call to the next"
