@@ -270,6 +270,30 @@ def irs() -> list[bytes]:
     return [form + mark for form in (net.pb(), net.json()) for mark in (b"", NEXT_FILE + stored.getvalue())]
 
 
+def tf_graphs() -> list[bytes]:
+    from tests.hostile import graphs
+    from tests.hostile.graphs import kind, node
+
+    called = message(5, message(1, "f"), message(2, message(10, message(1, "g"))))
+    body = node("out", "Identity", ("x",))
+    library = message(2, message(1, message(1, message(1, "g")), b"\x1a" + body[1:]))
+    x = node("x", "Placeholder", (), kind("dtype", 1))
+    text = b'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } } node { name: "y" op: '
+    return [graphs.read_file("/x"), x + node("out", "Call", ("x",), called) + library, text + b'"Tanh" input: "x" }']
+
+
+def tfjs_models() -> list[bytes]:
+    node = b'{"name": "x", "op": "Placeholder", "attr": {"dtype": {"type": "DT_FLOAT"}}}'
+    const = b'{"name": "w", "op": "Const", "attr": {"dtype": {"type": "DT_FLOAT"}, "value": {"tensor": {}}}}'
+    fused = (b'{"name": "y", "op": "_FusedMatMul", "input": ["x", "w", "w"], "attr": {"fused_ops": {"list": {"s": '
+             b'["Qmlhc0FkZA==", "UmVsdQ=="]}}}}')  # fmt: skip
+    told = b'{"name": "w", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint8", "scale": 1, "min": 0}}'
+    nodes = b", ".join((node, const, fused))
+    manifest = b'[{"paths": ["w.bin"], "weights": [' + told + b"]}]"
+    model = b'{"modelTopology": {"node": [' + nodes + b']}, "weightsManifest": ' + manifest + b"}"
+    return [model + NEXT_FILE + bytes(range(2))]
+
+
 def caffes() -> list[bytes]:
     import numpy as np
 
@@ -306,7 +330,7 @@ def weights_of_torch() -> list[bytes]:
 
 MADE = {
     "caffe": caffes, "torch7": networks_of_torch, "mmdnn-ir": irs, "xgboost": xgboosts, "lightgbm": lightgbms,
-    "savedmodel": saved_models, "torch-weights": weights_of_torch,
+    "savedmodel": saved_models, "tfgraph": tf_graphs, "tfjs": tfjs_models, "torch-weights": weights_of_torch,
     "paddle-params": parameters_of_paddle,
     "kserve-rest": inferences, "kserve-grpc": inference_messages, "mms": forms, "vectors": array_files,
     "config-pbtxt": pbtxts,

@@ -361,6 +361,36 @@ def savedmodel(data: bytes) -> None:
         assert len(meta.variables()) <= len(data)
 
 
+@target("tfgraph")
+def tfgraph(data: bytes) -> None:
+    """A GraphDef, as bytes or as text, and what of it would run."""
+    from gateway.core.modeltoml import ModelOptions
+    from gateway.formats.tfgraph import ends, plain
+
+    graph = plain.parse(plain.Written(data, "graph.pb", text=data[:4] == b"node"))
+    found = ends.find(graph, ModelOptions(), graph.hinted)
+    nodes = {node.name: node for node in graph.node}
+    plain.screen(graph, ends.walk(nodes, found.outputs, [name.partition(":")[0] for name in found.inputs]))
+
+
+@target("tfjs")
+def tfjs(data: bytes) -> None:
+    """model.json and its one weight file: what is let through is a graph that can be read."""
+    from gateway.formats.base import Match, Source
+    from gateway.formats.tfgraph import plain
+    from gateway.formats.tfjs import graph, weights
+
+    text, _, stored = data.partition(NEXT_FILE)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "model.json").write_bytes(text)
+        (root / "w.bin").write_bytes(stored)
+        found = weights.topology(root / "model.json")
+        source = Source(root, ("model.json", "w.bin"))
+        values = weights.read(source, Match("tfjs", "", 1.0, "", "model.json"), found)
+    plain.parse(plain.Written(graph.graphdef(found["modelTopology"], values), "model.json"))
+
+
 # -- protocols: bytes as they come, or (first byte from 128 on) a document made of them, which gets further --
 
 

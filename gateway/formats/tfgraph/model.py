@@ -28,6 +28,7 @@ from gateway.formats.tfgraph import ends, load, plain
 from gateway.formats.tfgraph.ends import Ends
 from gateway.formats.tfgraph.plain import Written
 
+RANK_MS = 20_000  # of one run that shows how many dimensions an output has
 Restore = Callable[[Any, list[str]], tuple[Any, list[str]]]  # (graph, outputs) -> (frozen, names of variables)
 
 
@@ -80,7 +81,7 @@ def ready(written: Written, options: ModelOptions, restore: Restore | None = Non
     if restore is not None:
         graph, restored = restore(graph, found.outputs)
         facts.append(Fact("variables", f"{len(restored)} restored", "checkpoint"))
-    sides = _specs(graph, found, options)
+    sides = _specs(graph, found, options, facts)
     return Ready(graph, found, sides[0], sides[1], tuple(facts))
 
 
@@ -153,7 +154,9 @@ def _onnx(ready: Ready, signature: Signature, facts: list[Fact], out: Path) -> C
     return Conversion(ONNX, (signature,), tuple(facts), quantised=bool(quantised), versions=hub.versions())
 
 
-def _specs(graph: Any, found: Ends, options: ModelOptions) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def _specs(
+    graph: Any, found: Ends, options: ModelOptions, facts: list[Fact]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Public names, shapes as TensorFlow infers them. Errors: ConversionError in TensorFlow's words."""
     tf = framework()
     sides = []
@@ -162,6 +165,8 @@ def _specs(graph: Any, found: Ends, options: ModelOptions) -> tuple[tuple[Tensor
             tf.import_graph_def(graph, name="")
             tensors = [[whole.get_tensor_by_name(name) for name in side] for side in (found.inputs, found.outputs)]
             shown = [[(t.name, t.dtype.base_dtype.as_datatype_enum, _shape(t)) for t in side] for side in tensors]
+            if any(shape is None for _, _, shape in shown[1]):
+                shown[1] = _ranked(tf, whole, tensors, shown[1], facts)
     except Exception as error:  # whatever TensorFlow raises
         raise ConversionError(f"TensorFlow {tf.__version__} does not import the graph: {line(error)}") from error
     for side, kind, asked in zip(shown, ("input", "output"), (options.inputs, options.outputs)):
@@ -178,6 +183,30 @@ def _specs(graph: Any, found: Ends, options: ModelOptions) -> tuple[tuple[Tensor
         sides.append(specs)
     inputs, outputs = hub.with_batch(sides[0], sides[1])
     return tuple(inputs), tuple(outputs)
+
+
+def _ranked(
+    tf: Any, whole: Any, tensors: list[list[Any]], outputs: list[tuple[str, int, Shape | None]], facts: list[Fact]
+) -> list[tuple[str, int, Shape | None]]:
+    """Outputs of loops have no shape that TensorFlow infers, and ONNX wants one: a run on zeros shows how many
+    dimensions there are. Where that does not run, they stay as they are.
+    """
+    v1 = tf.compat.v1
+    try:
+        zeros = [np.zeros([size or 1 for size in t.shape.as_list()], t.dtype.as_numpy_dtype) for t in tensors[0]]
+        with v1.Session(graph=whole) as session:
+            told = v1.RunOptions(timeout_in_ms=RANK_MS)
+            seen = [np.ndim(each) for each in session.run(tensors[1], dict(zip(tensors[0], zeros)), options=told)]
+    except Exception:  # noqa: BLE001  whatever TensorFlow raises
+        return outputs
+    facts += [
+        Fact("dimensions", f"{name} has {rank}", "one run on zeros")
+        for (name, _, shape), rank in zip(outputs, seen)
+        if shape is None
+    ]
+    return [
+        (name, kind, (None,) * rank if shape is None else shape) for (name, kind, shape), rank in zip(outputs, seen)
+    ]
 
 
 def _tensor(name: str) -> str:

@@ -84,7 +84,7 @@ GRAPHS = {
     "frozen, training placeholders fixed, stale attributes dropped": Case(
         "graphs:frozen", shown="picture:float32[?,12,12,3] -> probabilities:float32[?,4]"),
     "frozen, a loop of v1": Case("graphs:frozen", told={"net": "rolled"},
-                                 shown="x:float32[?,4] -> answer:float32[...]"),
+                                 shown="x:float32[?,4] -> answer:float32[?,?]"),
     "frozen, two outputs": Case("graphs:frozen", told={"net": "two"},
                                 shown="x:float32[?,6] -> embeddings:float32[?,3], score:float32[?,2]"),
     "outputs that the owner names": Case("graphs:frozen",
