@@ -1,6 +1,6 @@
 """What a function of an operator is given: a node of the IR, ONNX tensors, and where channels come first.
 
-    @op("mmdnn-ir", "Relu")
+    @op("mmdnn", "Relu")
     def relu(graph: Emit, node: Node) -> str:
         return node.each(graph, lambda x: graph.node("Relu", [x]))
 
@@ -28,7 +28,7 @@ from gateway.formats.mmdnn.ir import Literal, Sizes
 if TYPE_CHECKING:
     from gateway.graph.emit import Emit
 
-FORMAT_NAME = "mmdnn-ir"
+FORMAT_NAME = "mmdnn"  # of its operators, and of its folder
 FIRST = "/channels_first"  # behind a tensor's name: its twin
 LARGEST = 1 << 16  # a kernel, stride, pad or factor
 
