@@ -87,7 +87,9 @@ FLAGS: dict[str, Flag] = {
     "num_tflite_interpreters_per_pool": _no_effect(int, _CONTENT),
     "remove_unused_fields_from_bundle_metagraph": _no_effect(bool, _CONTENT),
     "grpc_channel_arguments": _no_effect(str, "the limits are the settings limits.*"),
-    "enable_model_warmup": _no_effect(bool, "every version is warmed up with inputs that its verification has seen"),
+    "enable_model_warmup": _no_effect(
+        bool, "it is always: with the requests of a SavedModel, or inputs of its verification"
+    ),
     "num_request_iterations_for_warmup": _no_effect(int, "every version is warmed up twice"),
     "enable_grpc_healthcheck_service": _no_effect(bool, "grpc.health.v1 is always there"),
     "enable_signature_method_name_check": _no_effect(bool, "classify and regress look at the outputs"),
