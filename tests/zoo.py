@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -126,8 +127,11 @@ def _part(wanted: Path) -> Iterator[Path]:
         part = Path(folder) / "made"
         part.mkdir()
         yield part
-        with contextlib.suppress(FileExistsError):  # another process was faster
+        try:
             part.rename(wanted)
+        except OSError as error:  # another process was faster
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
 
 
 def _made(row: Row) -> Path:
