@@ -35,6 +35,8 @@ FREE = (
     "upsample, nearest", "reduction, SUM from axis 2", "MVN", "tile, axis 2", "permute", "scale", "batch norm, eps",
 )  # fmt: skip
 """Rows whose height and width may be any."""
+HIGH = ("reshape of the last axis", "flatten, trap: axis to end_axis", "slice, equal parts")
+"""Rows whose height may be any, not their width."""
 
 
 def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
@@ -45,10 +47,13 @@ def make(folder: Path, tables: Sequence[str] = ()) -> Sequence[Net]:
         here = folder / f"{number:04}"
         written(case).save(here)
         nets.append(Net(name, here, ModelOptions(), bool(case.refused)))
+        sizes = np.shape(array("a", case.inputs[0]))
         if name in FREE:
-            (channels,) = {np.shape(array("a", given))[1] for given in case.inputs}
-            free = TensorOption("a", shape=(None, channels, None, None))
+            free = TensorOption("a", shape=(None, sizes[1], None, None))
             nets.append(Net(f"{name}, any height and width", here, ModelOptions(inputs=(free,))))
+        if name in HIGH:
+            free = TensorOption("a", shape=(None, sizes[1], None, sizes[3]))
+            nets.append(Net(f"{name}, any height", here, ModelOptions(inputs=(free,))))
     return nets
 
 

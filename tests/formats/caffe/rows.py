@@ -42,6 +42,8 @@ CONT = np.asarray([[0, 0], [1, 1], [1, 0], [1, 1]])
 GOES_ON = np.asarray([[1, 1], [1, 0], [0, 1], [1, 1]])
 ROIS = np.asarray([[0, 0, 0, 9, 11], [1, 2, 1, 7, 8], [0, 3, 5, 3, 5], [1, 1, 3, 8, 5]])
 
+NEAR = ROIS * [0, 1, 1, 1, 1]
+
 
 def prior(*, opencv: bool = True, refused: str = "", **param: Any) -> Case:
     if opencv:  # which has no defaults of its own
@@ -64,8 +66,11 @@ def detection(*, located: int = 1, refused: str = "", **param: Any) -> Case:
     return Case("DetectionOutput", {"detection_output_param": param}, inputs, opencv=False, refused=refused)
 
 
-def proposal(*, numbers: int = 9, tops: int = 1, refused: str = "", **param: Any) -> Case:
-    inputs = ((1, 2 * numbers, 4, 5), (1, 4 * numbers, 4, 5), np.asarray([[60, 75, 1.5]]))
+def proposal(
+    *, numbers: int = 9, tops: int = 1, refused: str = "", sides: tuple[int, int] = (4, 5), **param: Any
+) -> Case:
+    picture = np.asarray([[sides[0] * 15, sides[1] * 15, 1.5]])
+    inputs = ((1, 2 * numbers, *sides), (1, 4 * numbers, *sides), picture)
     return Case("Proposal", {"proposal_param": param}, inputs, tops=tops, opencv=False, refused=refused)
 
 
@@ -211,6 +216,9 @@ CASES: dict[str, Case] = {
     "im2col": Case("Im2col", {"convolution_param": {"kernel_size": 3, "pad": 1, "stride": 2}}, (X,), opencv=False),
     # InnerProduct
     "inner product": Case("InnerProduct", {"inner_product_param": {"num_output": 3}}, (X,), [(3, 120), (3,)]),
+    "inner product of one output": Case(
+        "InnerProduct", {"inner_product_param": {"num_output": 1}}, (X,), [(1, 120), (1,)]
+    ),
     "inner product without bias": Case(
         "InnerProduct", {"inner_product_param": {"num_output": 3, "bias_term": False}}, ((2, 7),), [(3, 7)]
     ),
@@ -364,7 +372,7 @@ CASES: dict[str, Case] = {
     "scale, trap: a second bottom is the scale": Case("Scale", {"scale_param": {"axis": 0}}, (X, (2, 4)), opencv=False),
     "scale, a second bottom of one dimension": Case("Scale", {}, (X, (4,)), opencv=False),
     "scale, a second bottom and a bias": Case(
-        "Scale", {"scale_param": {"bias_term": True}}, (X, (4,)), LINES[1:], opencv=False
+        "Scale", {"scale_param": {"bias_term": True}}, (X, LINES[0]), LINES[1:], opencv=False
     ),
     "scale, a second bottom of another size": Case(
         "Scale", {"scale_param": {"axis": 0}}, (X, (2, 5)), refused="has the size 5 on axis 1"
@@ -454,6 +462,7 @@ CASES: dict[str, Case] = {
         "Reshape", {"reshape_param": {"shape": {"dim": [0, 0, -1, 3]}}}, (X,)
     ),
     "reshape from an axis on": Case("Reshape", {"reshape_param": {"shape": {"dim": [3, 2, -1]}, "axis": 2}}, (X,)),
+    "reshape of the last axis": Case("Reshape", {"reshape_param": {"shape": {"dim": [5, 1]}, "axis": 3}}, (X,)),
     "reshape of some axes": Case(
         "Reshape", {"reshape_param": {"shape": {"dim": [24]}, "axis": 1, "num_axes": 2}}, (X,)
     ),
@@ -611,6 +620,7 @@ CASES: dict[str, Case] = {
         before=[("Pooling", "pool", ["a"], ["p", "m"], {"pooling_param": {"kernel_size": 2, "stride": 2}})],
         refused="goes with a scale of 2 only",
     ),
+    "upsample of three bottoms": Case("Upsample", {}, (X, X, X), refused="has 3 bottoms, expected 1 to 2"),
     "upsample, scale twice": Case(
         "Upsample", {"upsample_param": {"scale": 2, "scale_h": 2, "scale_w": 2}}, (X,), refused="expected one way"
     ),
@@ -663,8 +673,22 @@ CASES: dict[str, Case] = {
         "ROIPooling", {"roi_pooling_param": {"pooled_h": 3, "pooled_w": 2, "spatial_scale": 0.5}}, (X, ROIS)
     ),
     "proposal": proposal(pre_nms_topn=60, post_nms_topn=20, min_size=4),
+    "roi pooling of the first picture": Case(
+        "ROIPooling", {"roi_pooling_param": {"pooled_h": 3, "pooled_w": 2, "spatial_scale": 0.5}}, (X, NEAR)
+    ),
+    "roi pooling, regions of more dimensions": Case(
+        "ROIPooling",
+        {"roi_pooling_param": {"pooled_h": 3, "pooled_w": 2, "spatial_scale": 0.5}},
+        (X, NEAR.reshape(4, 5, 1)),
+        opencv=False,
+    ),
     "proposal, trap: the best after suppression": proposal(post_nms_topn=5, min_size=4),
     "proposal, trap: the best before suppression": proposal(pre_nms_topn=7, min_size=4),
+    "proposal, trap: both ends of a box count": proposal(
+        base_size=4, scale=[1.0, 2.0, 3.0], feat_stride=4, min_size=1, nms_thresh=0.4
+    ),
+    "proposal, 300 of many by default": proposal(sides=(26, 26), min_size=1),
+    "proposal, 6000 of many by default": proposal(sides=(26, 26), min_size=1, post_nms_topn=0),
     "proposal, all of them": proposal(pre_nms_topn=0, post_nms_topn=0, min_size=4, nms_thresh=0.9),
     "proposal with scores": proposal(tops=2, pre_nms_topn=60, post_nms_topn=20, min_size=4),
     "proposal, trap: small ones are dropped": proposal(min_size=20, post_nms_topn=1000),
@@ -744,7 +768,7 @@ CASES: dict[str, Case] = {
     ),
     "dummy data, a filler and a shape for each top": Case(
         "Concat",
-        {},
+        {"concat_param": {"axis": 0}},
         ((2, 3),),
         opencv=False,
         bottoms=["a", "d", "e"],
@@ -756,7 +780,7 @@ CASES: dict[str, Case] = {
                 ["d", "e"],
                 {
                     "dummy_data_param": {
-                        "shape": [{"dim": [2, 1]}, {"dim": [2, 4]}],
+                        "shape": [{"dim": [1, 3]}, {"dim": [4, 3]}],
                         "data_filler": [{"value": 2.5}, {"value": -1.0}],
                     }
                 },
@@ -765,7 +789,7 @@ CASES: dict[str, Case] = {
     ),
     "dummy data, sizes of old for each top": Case(
         "Concat",
-        {},
+        {"concat_param": {"axis": 0}},
         ((2, 3, 1, 2),),
         opencv=False,
         bottoms=["a", "d", "e"],
@@ -775,7 +799,7 @@ CASES: dict[str, Case] = {
                 "dummy",
                 [],
                 ["d", "e"],
-                {"dummy_data_param": {"num": 2, "channels": [3, 4], "height": 1, "width": 2}},
+                {"dummy_data_param": {"num": [1, 4], "channels": 3, "height": 1, "width": 2}},
             )
         ],
     ),
