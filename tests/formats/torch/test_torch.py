@@ -97,7 +97,13 @@ CASES = {
     ),
     "a number, said once, is no input": Case(
         "script topk", "x:float32[?,6]", "output_0:float32[?,2], output_1:int64[?,2]", "numbers: k = 2 (model.toml)",
-        options=ModelOptions(inputs=(TensorOption("x", shape=(None, 6)), TensorOption("k", value=2))),
+        target="native", options=ModelOptions(inputs=(TensorOption("x", shape=(None, 6)), TensorOption("k", value=2))),
+    ),
+    "a number in place of its default, exported": Case(
+        "script several", "x:float32[?,6], y:float32[?,6]", "scores:float32[?,4], both:float32[?,6]", "scale = 3.0",
+        options=ModelOptions(
+            inputs=(*options(x=(None, 6), y=(None, 6)).inputs, TensorOption("scale", value=3.0)),
+        ),
     ),
     "a value for a tensor": Case(
         "script topk", error="forward()'s x is a tensor, which has no `value`",
