@@ -83,6 +83,7 @@ def _sizes(network: Network, layer: Layer) -> str:
             "reads the arrays of batch normalisation before the matrix",
         ),
         (kind == "region" and not options.int("softmax", 0), "takes classes without softmax otherwise"),
+        (kind == "convolutional" and options.int("groups", 1) < 1, "divides by groups=0"),
         (kind == "shortcut" and len(sides) > 1, "adds unequal sizes otherwise"),
         (kind == "shortcut" and len(layer.sources) > 2, "adds two layers only"),
         (kind == "route" and groups > 1 and network.dialect == PJREDDIE, "takes parts, which pjreddie's does not"),

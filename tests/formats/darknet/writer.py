@@ -97,7 +97,7 @@ class Net:
         if blur:
             blur_size, blur_pad = (2, 0) if blur == 2 else (3, 1)
             sides = [(s + 2 * blur_pad - blur_size) // t + 1 for s, t in zip(sides, strides, strict=True)]
-        groups = int(options.get("groups", 1))
+        groups = max(1, int(options.get("groups", 1)))
         arrays = [] if "share_index" in options and new else self._conv(options, n, c, k, groups)
         return Written("", dict(options), (n, sides[0], sides[1]), self._after(options), arrays)
 
