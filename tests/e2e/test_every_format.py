@@ -32,6 +32,7 @@ QUICK = {  # the first row of a format that passed would do; these are smaller
     "darknet": "darknet yolov3-tiny",
     "mxnet": "gluon squeezenet1.0",
     "sklearn": "scikit-learn: RandomForestClassifier",
+    "torch7": "Torch7 LeNet as text",
     "torchscript": "TorchScript, digits",
 }
 NATIVE = ("catboost: categories", "Paddle PIR, operators that paddle2onnx lacks", "scikit-learn: texts by characters")
