@@ -102,6 +102,7 @@ class Converter:
             digests = {"digest": request.digest, "source_digest": request.source_digest or request.digest}
             return assemble(request.source, request.match, request.vectors, out, **digests)
         source = all_formats()[request.match.format]
+        _check_read(source, request.options)
         targets, absent = [auto.wanted(source, request.options)], list[str]()
         measured = targets == [AUTO]
         if measured:
@@ -200,6 +201,21 @@ class Converter:
 
 def drop_bytes(source: Source) -> int:
     return sum(source.path(name).stat().st_size for name in source.files)
+
+
+def _check_read(source: Format, options: ModelOptions) -> None:
+    """A key that says something of the model, and that nobody reads, would be a wish that is not granted in silence.
+
+    Errors: ConversionError.
+    """
+    fixed = ", ".join(repr(option.own_name) for option in options.inputs if option.value is not None)
+    said = {"class": options.class_ and f"class = {options.class_!r}", "value": fixed and f"a value for {fixed}"}
+    unread = [text for key, text in said.items() if text and key not in source.reads]
+    if unread:
+        raise ConversionError(
+            f"model.toml has {' and '.join(unread)}, which says nothing about {source.title}.",
+            hint="Take it out; docs/model-toml.md has what each key is for.",
+        )
 
 
 def _or_native(making: Making, request: ConvertRequest, target: str, out: Path) -> Artifact:

@@ -230,6 +230,8 @@ def _tensor(where: str, item: dict[str, Any], problems: list[str]) -> TensorOpti
     value = item.get("value")
     if value is not None and not isinstance(value, (bool, int, float)):
         problems.append(f"{where}: value is {value!r}, expected a number")
+    if value is not None and where.startswith("[[outputs]]"):
+        problems.append(f"{where}: value is of an input")
     shape = _shape(where, item.get("shape"), problems)
     return TensorOption(str(name), str(own), str(type_name), shape, "nhwc" if layout == "nhwc" else "", value)
 

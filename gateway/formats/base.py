@@ -188,6 +188,7 @@ class Format(ABC):
     native: ClassVar[str] = ""  # Environment whose framework runs the source itself; "native" is then in `targets`
     falls_back: ClassVar[bool] = False  # stays native where ONNX cannot be made, or is not proven
     data_only: ClassVar[bool] = False  # True: reading it runs no code of its author
+    reads: ClassVar[tuple[str, ...]] = ()  # of model.toml's `class` and `value`, those that mean something here
     address_space: ClassVar[bool] = True  # False: its framework reserves much; only resident memory is bounded
     revision: ClassVar[int] = 1  # part of the store's key: raise it when the converter's answers change
 

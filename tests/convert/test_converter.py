@@ -273,6 +273,12 @@ def test_a_road_that_is_not_there(convert: Convert) -> None:
         convert("matmul", ModelOptions(target="native"))
 
 
+def test_what_model_toml_says_of_other_formats_is_not_passed_over(convert: Convert) -> None:
+    options = ModelOptions(class_="net.py:Net", inputs=(TensorOption("data", value=1),))
+    with pytest.raises(ConversionError, match=r"class = 'net.py:Net' and a value for 'data', which says nothing about"):
+        convert("conv", options)
+
+
 def test_an_error_of_the_converter_crosses_the_process(convert: Convert) -> None:
     with pytest.raises(ConversionError, match="Twist"):
         convert("unknown_op")

@@ -88,6 +88,7 @@ BAD = {
     "text for a boolean": ('serve_failed = "yes"', ["serve_failed is 'yes', expected true or false"]),
     "labels outside": ('labels = "../labels.txt"', ["labels is '../labels.txt', expected the name of a file beside"]),
     "a value that is no number": ('[[inputs]]\nname = "sr"\nvalue = "16k"', ["value is '16k', expected a number"]),
+    "a value of an output": ('[[outputs]]\nname = "y"\nvalue = 1', ["[[outputs]] 1: value is of an input"]),
     "a class without its file": ('class = "Net"', ["class is 'Net', expected a Python file beside the model"]),
     "a class of another folder": ('class = "../net.py:Net"', ["expected a Python file beside the model"]),
     "labels at an absolute place": ('labels = "/etc/passwd"', ["expected the name of a file beside"]),

@@ -39,6 +39,7 @@ class TorchModule(Format):
     targets = (ONNX, NATIVE)
     native = "torch"
     falls_back = True
+    reads = ("class", "value")
     address_space = False
 
     def match(self, source: Source) -> Match | None:

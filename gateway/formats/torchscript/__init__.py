@@ -31,6 +31,7 @@ class TorchScript(Format):
     targets = (ONNX, NATIVE)
     native = "torch"
     falls_back = True
+    reads = ("value",)
     address_space = False
 
     def match(self, source: Source) -> Match | None:
