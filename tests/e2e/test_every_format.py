@@ -153,7 +153,9 @@ def test_what_is_served_is_what_the_model_gives(name: str, running: Running, tmp
         environment(needed)
     version = running.wait(name, 1, "AVAILABLE", WAIT_S)
     assert version["verdict"] == row.verdict
-    api.convert(row.fetch(), tmp_path / "made", verify=False, to="native" if row.verdict == "native" else "")
+    api.convert(
+        running.repository / name / "1", tmp_path / "made", verify=False, to="native" if row.verdict == "native" else ""
+    )
     with api.load(tmp_path / "made") as model:
         signature, inputs = model.signature, asked(model.signature)
         expected = model.run(inputs)
