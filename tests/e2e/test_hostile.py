@@ -23,7 +23,7 @@ SAID = {
     "joblib": PICKLE, "joblib packed": "compressed joblib .*os.system",
     "npy": "Python objects, which only a pickle can hold", "npz": "NumPy arrays",
     "torch": r"a PyTorch pickle that names [\w.]+, which no model needs",
-    "torch zip, broken CRC": "data.pkl' unpacks to 100 bytes with checksum",
+    "torch zip, broken CRC": r"data.pkl' unpacks to \d+ bytes with checksum",
     "keras": "Keras|Lambda|module", "keras bomb": "a bomb", "savedmodel": TENSORFLOW, "graphdef": TENSORFLOW,
     "onnx weights: symlink": "is a link to .*outside the repository", "onnx weights: hard link": "is a hard link",
     "onnx weights": "'w' has its data at .*outside of the model's folder",

@@ -340,7 +340,8 @@ def test_what_surrounds_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sessions[0]
     assert os.getsid(0) not in sessions[0]
     assert seen["stdin"] == "/dev/null"
-    assert seen["descriptors"] == ["0", "1", "2", "3"]  # 3 is the listing itself
+    assert {"0", "1", "2"} < set(seen["descriptors"])
+    assert len(seen["descriptors"]) == 4  # one is the listing itself
     assert seen["flags"] == [1, 1, True]
     assert "numpy" not in seen["modules"]
     assert (tmp_path / "job").stat().st_mode & 0o777 == 0o700
