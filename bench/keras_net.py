@@ -95,20 +95,33 @@ def bert() -> Any:
 
     layers, ops = keras.layers, keras.ops
 
+    class Attention(layers.Layer):  # sizes of a call are known inside of a layer only
+        def call(self, qkv: Any, mask: Any) -> Any:
+            q, k, v = (
+                ops.transpose(ops.reshape(part, (-1, ops.shape(qkv)[1], 4, 64)), (0, 2, 1, 3))
+                for part in ops.split(qkv, 3, -1)
+            )
+            share = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) * 0.125 + mask)
+            return ops.reshape(ops.transpose(ops.matmul(share, v), (0, 2, 1, 3)), (-1, ops.shape(qkv)[1], 256))
+
+        def compute_output_shape(self, qkv_shape: Any, mask_shape: Any = None) -> Any:
+            return (*qkv_shape[:2], 256)
+
+    class Places(layers.Layer):
+        def call(self, ids: Any) -> Any:
+            return ops.arange(ops.shape(ids)[1])[None]
+
+        def compute_output_shape(self, ids_shape: Any) -> Any:
+            return (1, ids_shape[1])
+
     def layer(x: Any, mask: Any) -> Any:
-        qkv = layers.Dense(768)(x)
-        q, k, v = (
-            ops.transpose(ops.reshape(part, (-1, ops.shape(x)[1], 4, 64)), (0, 2, 1, 3))
-            for part in ops.split(qkv, 3, -1)
-        )
-        share = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) * 0.125 + mask)
-        y = ops.reshape(ops.transpose(ops.matmul(share, v), (0, 2, 1, 3)), (-1, ops.shape(x)[1], 256))
+        y = Attention()(layers.Dense(768)(x), mask)
         x = layers.LayerNormalization(epsilon=1e-5)(x + layers.Dense(256)(y))
         y = layers.Dense(256)(ops.gelu(layers.Dense(1024)(x), approximate=False))
         return layers.LayerNormalization(epsilon=1e-5)(x + y)
 
     ids, there = layers.Input((None,), dtype="int64"), layers.Input((None,), dtype="int64")
-    x = layers.Embedding(5000, 256)(ids) + layers.Embedding(512, 256)(ops.arange(ops.shape(ids)[1]))
+    x = layers.Embedding(5000, 256)(ids) + layers.Embedding(512, 256)(Places()(ids))
     mask = (1 - ops.cast(there[:, None, None, :], "float32")) * -10000.0
     for _ in range(6):
         x = layer(x, mask)

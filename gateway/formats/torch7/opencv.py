@@ -13,6 +13,7 @@ TAKES = {
     "SpatialZeroPadding", "SpatialReflectionPadding", "SpatialUpSamplingNearest", "SpatialCrossMapLRN", "View",
     "Reshape", "Normalize",
 }  # fmt: skip
+PLAIN = {"SpatialConvolution", "SpatialDilatedConvolution", "SpatialFullConvolution"}
 HOLDS = {"Sequential", "Concat", "ConcatTable"}
 
 
@@ -52,6 +53,10 @@ def _why_not(module: Module) -> str:
         (kind == "JoinTable" and module.has("nInputDims"), "reads no nInputDims"),
         (kind == "SpatialZeroPadding" and _cuts(module), "cuts nothing off"),
         (kind == "PReLU" and not module.int("nOutputPlane", 0), "reads one slope for each channel only"),
+        (
+            kind in PLAIN and module.stored("weight") and module.tensor("weight").ndim == 2,
+            "reads flat weights of MM only",
+        ),
         (module.has("padding") and not module.has("padW"), "reads no padding of old files"),
         (module.has("groups") and module.int("groups") > 1, "reads no groups"),
     )

@@ -87,6 +87,7 @@ CONVOLUTIONS = {
     "MM keeps its weights as a matrix": Case(
         behind(lambda k: k.conv(4, 5, kind="SpatialConvolutionMM", weight=k.numbers(5, 36, spread=0.2))), opencv=True
     ),
+    "flat weights without MM": Case(behind(lambda k: k.conv(4, 5, weight=k.numbers(5, 36, spread=0.2)))),
     "padding, stride": Case(behind(conv(4, 5, d=2, pad=1)), opencv=True),
     "kH is not kW, padH not padW": Case(
         behind(lambda k: k.conv(4, 5, kW=2, kH=4, padW=1, padH=2, weight=k.numbers(5, 4, 4, 2, spread=0.2))),
