@@ -13,7 +13,7 @@ import pytest
 from gateway import cli, mmdnn
 from tests import models
 from tests.environments import environment
-from tests.formats.mmdnn.test_read import small
+from tests.formats.mmdnn.writer import small
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "from-mmdnn.md").read_text()

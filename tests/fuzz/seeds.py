@@ -254,8 +254,7 @@ def saved_models() -> list[bytes]:
 
 def networks_of_torch() -> list[bytes]:
     from tests.formats.torch7.rows import lstm_like
-    from tests.formats.torch7.test_read import small
-    from tests.formats.torch7.writer import dumped
+    from tests.formats.torch7.writer import dumped, small
 
     return [dumped(net, form) for net in (small(), lstm_like(), {"model": small()}) for form in ("b64", "b32", "ascii")]
 
@@ -263,7 +262,7 @@ def networks_of_torch() -> list[bytes]:
 def irs() -> list[bytes]:
     import io
 
-    from tests.formats.mmdnn.test_read import small
+    from tests.formats.mmdnn.writer import small
 
     net, stored = small(), io.BytesIO()
     np.save(stored, net.weights)  # type: ignore[arg-type]  # a dictionary, as MMdnn saves it

@@ -16,18 +16,8 @@ from gateway.formats.base import Source
 from gateway.formats.mmdnn import FORMAT, convert, ir, pickled
 from tests.environments import environment
 from tests.formats.darknet.harness import run_child
-from tests.formats.mmdnn.writer import Model
+from tests.formats.mmdnn.writer import small
 from tests.formats.wire_format import message, number, varint
-
-
-def small() -> Model:
-    made = Model(6, 6, 3)
-    weights = {"weights": made.kernel(3, 3, 3, 4), "bias": made.kernel(4)}
-    made.add("Conv", weights=weights, strides=[1, 1, 1, 1], pads=[0, 1, 1, 0, 0, 1, 1, 0], makes=(-1, 6, 6, 4))
-    made.add("LeakyRelu", alpha=0.1)
-    made.add("Flatten", name="flat")
-    made.add("FullyConnected", weights={"weights": made.kernel(144, 2)}, units=2, use_bias=False)
-    return made
 
 
 def read(folder: Path, form: str = "pb") -> ir.Graph:

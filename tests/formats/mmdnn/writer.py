@@ -150,3 +150,14 @@ def _json_attr(value: Any) -> dict[str, Any]:
     if value and isinstance(value[0], float):
         return {"list": {"f": value}}
     return {"list": {"i": [str(each) for each in value]}}
+
+
+def small() -> Model:
+    """A graph of four nodes: what is damaged and fuzzed."""
+    made = Model(6, 6, 3)
+    weights = {"weights": made.kernel(3, 3, 3, 4), "bias": made.kernel(4)}
+    made.add("Conv", weights=weights, strides=[1, 1, 1, 1], pads=[0, 1, 1, 0, 0, 1, 1, 0], makes=(-1, 6, 6, 4))
+    made.add("LeakyRelu", alpha=0.1)
+    made.add("Flatten", name="flat")
+    made.add("FullyConnected", weights={"weights": made.kernel(144, 2)}, units=2, use_bias=False)
+    return made

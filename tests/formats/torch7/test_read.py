@@ -17,7 +17,7 @@ from gateway.formats.torch7.t7 import Function, Table, Thing
 from tests.environments import environment
 from tests.formats.darknet.harness import run_child
 from tests.formats.torch7.writer import Function as Lua
-from tests.formats.torch7.writer import Maker, Obj, Storage, Strided, dumped, nn, save, sequential
+from tests.formats.torch7.writer import Storage, Strided, dumped, nn, save, small
 
 FORMS = ("b64", "b32", "ascii")
 KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8")
@@ -140,12 +140,6 @@ def test_what_is_broken(data: bytes, error: type[GatewayError], words: str, tmp_
     (tmp_path / "x.t7").write_bytes(data)
     with pytest.raises(error, match=words):
         t7.read(tmp_path / "x.t7")
-
-
-def small() -> Obj:
-    maker = Maker()
-    pooled = nn("SpatialMaxPooling", kW=2, kH=2, dW=2, dH=2, padW=0, padH=0, ceil_mode=False)
-    return sequential(maker.linear(6, 4), maker.norm(4, "BatchNormalization"), nn("ReLU"), pooled, maker.linear(4, 2))
 
 
 def damaged(whole: bytes, cuts: int = 64, flips: int = 200) -> dict[str, bytes]:

@@ -242,3 +242,10 @@ def pool(kind: str, k: int, d: int, pad: int = 0, *, ceil: bool = False, **more:
 def view(*values: int, inputs: int | None = None) -> Obj:
     known = int(np.prod([value for value in values if value > 0]))
     return nn("View", size=sizes(*values), numElements=known, numInputDims=inputs)
+
+
+def small() -> Obj:
+    """A net of vectors, and a pooling between that takes none: what is damaged and fuzzed."""
+    maker = Maker()
+    pooled = nn("SpatialMaxPooling", kW=2, kH=2, dW=2, dH=2, padW=0, padH=0, ceil_mode=False)
+    return sequential(maker.linear(6, 4), maker.norm(4, "BatchNormalization"), nn("ReLU"), pooled, maker.linear(4, 2))
