@@ -249,6 +249,7 @@ def main() -> int:
                 wrong += 1
                 print(f"{row.name}: no fixture: {error.message}")
                 continue
+            state = read_state()  # another run, of other rows, may have written meanwhile
             state[row.name] = {"row": row.kept(), "seen": seen, "commit": now, "code": code}
             write(state, rows)
         seen = state[row.name]["seen"]
@@ -258,7 +259,7 @@ def main() -> int:
             f"{row.name}: {seen['verdict']}, {seen['seconds']} s",
             "" if fits else f"EXPECTED {row.verdict}: {seen['reason']}",
         )
-    write(state, rows)
+    write(read_state(), rows)
     return 1 if wrong else 0
 
 
