@@ -91,3 +91,20 @@ def test_the_code_digest_covers_what_makes_an_answer(monkeypatch: pytest.MonkeyP
     assert {name for name in made if certify.code_digest(name) != made[name]} == {"mxnet"}
     (copy / "core" / "compare.py").write_text("# other\n")
     assert all(certify.code_digest(name) != made[name] for name in made)
+
+
+def test_a_row_whose_file_is_not_beside_this_checkout_is_not_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI's clone has no folder beside it: the sample must not end over such a row."""
+    away = replace(row, name="away", path="../no/such/model")
+    assert away.absent
+    assert not row.absent
+    monkeypatch.setattr(certify, "read_state", lambda: {"away": ENTRY, "here": ENTRY})
+    asked: list[str] = []
+
+    def certified(one: Any) -> dict[str, Any]:
+        asked.append(one.name)
+        return SEEN
+
+    monkeypatch.setattr(certify, "certify", certified)
+    assert certify.recheck([away, replace(row, name="here")], 1) == 0
+    assert asked == ["here"]

@@ -57,11 +57,16 @@ class Row:
     slow: bool = False
     why: str = ""
 
+    @property
+    def absent(self) -> bool:
+        """A file of a folder that not every checkout has beside it."""
+        return bool(self.path) and not (TESTS / self.path).exists()
+
     def fetch(self) -> Path:
         """The file, alone in its folder, or the folder of several. What cannot be had is a visible skip."""
+        if self.absent:
+            pytest.skip(f"{self.path} is not here")
         if self.path:
-            if not (TESTS / self.path).exists():
-                pytest.skip(f"{self.path} is not here")
             return TESTS / self.path
         if self.make:
             return _made(self) if self.environment else _made_by_mxnet(self)
